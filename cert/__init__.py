@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The pipeline: from events to incidents that people work on."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""One web application for staff, analysts and administrators."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Composition: one command line, one machine or many, the tour."""

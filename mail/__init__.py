@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The relay: official mail in, judged, held or sent on."""

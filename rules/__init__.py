@@ -1,1 +1,1 @@
-"""placeholder"""
+"""One way to write, check, publish and run a detection rule."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The sensors: what goes around the relay, and what attacks."""

@@ -1,0 +1,57 @@
+"""Structured logs: one JSON object a line for machines, plain lines on a terminal. The one door to structlog."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Protocol, cast
+
+import structlog
+
+_SECRET_NAMES = frozenset({"password", "secret", "token", "authorization", "cookie", "private_key"})
+
+
+class Logger(Protocol):
+    """What a module logs with: an event in words, and fields by name."""
+
+    def debug(self, event: str, **fields: object) -> None: ...
+    def info(self, event: str, **fields: object) -> None: ...
+    def warning(self, event: str, **fields: object) -> None: ...
+    def error(self, event: str, **fields: object) -> None: ...
+    def exception(self, event: str, **fields: object) -> None: ...
+    def bind(self, **fields: object) -> Logger: ...
+
+
+def _hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    for name in _SECRET_NAMES.intersection(event):
+        event[name] = "…"
+    return event
+
+
+def configure(level: str = "info", *, json: bool | None = None, program: str = "") -> None:
+    """Send logs from `level` up to standard error: JSON lines unless it is a terminal; `program` stands on each."""
+    as_json = not sys.stderr.isatty() if json is None else json
+    shown: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
+    )
+    trace = [structlog.processors.format_exc_info] if as_json else []
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _hide_secrets,
+            *trace,
+            shown,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    if program:
+        structlog.contextvars.bind_contextvars(program=program)
+
+
+def get(name: str) -> Logger:
+    """The logger of the module `name`."""
+    return cast("Logger", structlog.get_logger(module=name))
