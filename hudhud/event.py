@@ -61,7 +61,7 @@ def _flatten(document: Mapping[str, object], prefix: str, flat: dict[str, Value]
                 for inner_name, inner_value in inner.items():
                     flat[inner_name] = _joined(flat.get(inner_name), inner_value)
         elif isinstance(value, list | tuple):
-            flat[name] = [one for one in value if one is not None]  # type: ignore[assignment] # the edge: lists hold scalars
+            flat[name] = [one for one in value if one is not None]
         elif value is None or isinstance(value, str | int | float | bool):
             flat[name] = value
         else:
@@ -71,7 +71,7 @@ def _flatten(document: Mapping[str, object], prefix: str, flat: dict[str, Value]
 def _joined(before: Value, more: Value) -> Value:
     first = before if isinstance(before, list) else [] if before is None else [before]
     then = more if isinstance(more, list) else [] if more is None else [more]
-    return [*first, *then]  # type: ignore[return-value,list-item] # kinds are checked against the field table at the intake
+    return [*first, *then]
 
 
 def nest(fields: Mapping[str, Value]) -> dict[str, object]:

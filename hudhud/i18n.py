@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from io import BytesIO
-from typing import Literal, cast
+from typing import Literal
 
 from babel.messages.pofile import read_po
 
@@ -16,7 +16,7 @@ DIRECTION: dict[Language, str] = {"ar": "rtl", "en": "ltr"}
 
 def language(text: str | None) -> Language:
     """`text` as one of our languages; Arabic, the state's language, for anything else."""
-    return cast("Language", text) if text in LANGUAGES else "ar"
+    return text if text in LANGUAGES else "ar"
 
 
 @cache

@@ -1,0 +1,187 @@
+"""Reads the registry release: registry.toml, with prefix lists beside it, into a Registry; errors name file, line, key."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from hudhud import toml
+from hudhud.entity import Contact, Entity, Network, NetworkClass, NextHop, NextHopTLS, Protocol, Registry, a_label
+from hudhud.i18n import Language
+from hudhud.prefix import Prefix, PrefixError, PrefixTable, read_cidr, read_delegated
+
+FILE = "registry.toml"
+
+RegistryError = toml.PlaceError
+
+
+class _Network(msgspec.Struct, forbid_unknown_fields=True):
+    prefix: str
+    kind: NetworkClass = msgspec.field(name="class")
+
+
+class _NextHop(msgspec.Struct, forbid_unknown_fields=True):
+    host: str
+    port: int = 25
+    protocol: Protocol = "smtp"
+    tls: NextHopTLS = "may"
+
+
+class _Contact(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["security", "postmaster", "head", "diwan", "technical"]
+    name: str
+    email: str
+    phone: str = ""
+    language: Language = "ar"
+
+
+class _Entity(msgspec.Struct, forbid_unknown_fields=True):
+    name_ar: str
+    name_en: str
+    domains: list[str]
+    parent: str | None = None
+    sector: str = ""
+    networks: list[_Network] = []
+    mail_hosts: list[str] = []
+    next_hop: _NextHop | None = None
+    diwan: str = ""
+    contacts: list[_Contact] = []
+
+
+class _Country(msgspec.Struct, forbid_unknown_fields=True):
+    code: str
+    name_ar: str
+    name_en: str
+    national_prefixes: list[str] = []
+    prefix_files: list[str] = []
+    national_suffixes: list[str] = []
+    national_services: list[str] = []
+    foreign_services: list[str] = []
+    foreign_webmail_hosts: list[str] = []
+
+
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    country: _Country
+    entity: dict[str, object]
+
+
+class _Reader:
+    """One pass over registry.toml: every step knows the lines, so every error names one."""
+
+    def __init__(self, data: bytes) -> None:
+        self.document, self.where = toml.read(FILE, data)
+
+    def error(self, key: str, problem: str) -> RegistryError:
+        return RegistryError(FILE, toml.line_of(key, self.where), key, problem)
+
+    def domain(self, key: str, text: str) -> str:
+        try:
+            return a_label(text)
+        except ValueError as error:
+            raise self.error(key, str(error)) from None
+
+    def domains(self, key: str, texts: list[str]) -> frozenset[str]:
+        return frozenset(self.domain(key, text) for text in texts)
+
+    def prefix(self, key: str, text: str) -> Prefix:
+        try:
+            return ipaddress.ip_network(text)
+        except ValueError as error:
+            raise self.error(key, f"{error}; write a prefix such as 192.0.2.0/24") from None
+
+
+def parse_registry(files: Mapping[str, bytes], *, version: str = "") -> Registry:
+    """The registry of a release's files. RegistryError names file, line and key; nothing is loaded by halves."""
+    if FILE not in files:
+        raise RegistryError(FILE, 0, "", "is missing from the registry's files")
+    reader = _Reader(files[FILE])
+    document = toml.convert(reader.document, _Document, file=FILE, where=reader.where)
+    country = document.country
+    entities = {code: _entity(reader, code, value) for code, value in document.entity.items()}
+    for code, entity in entities.items():
+        if entity.parent is not None and entity.parent not in entities:
+            raise reader.error(f"entity.{code}.parent", f"there is no body with the code {entity.parent!r}")
+    return Registry(
+        country=country.code,
+        name_ar=country.name_ar,
+        name_en=country.name_en,
+        entities=entities,
+        national_prefixes=PrefixTable((prefix, True) for prefix in _national(reader, country, files)),
+        national_suffixes=reader.domains("country.national_suffixes", country.national_suffixes),
+        national_services=reader.domains("country.national_services", country.national_services),
+        foreign_services=reader.domains("country.foreign_services", country.foreign_services),
+        foreign_webmail_hosts=reader.domains("country.foreign_webmail_hosts", country.foreign_webmail_hosts),
+        version=version,
+        _domains=_domain_table(reader, entities),
+        _networks=_network_table(reader, entities),
+    )
+
+
+def _entity(reader: _Reader, code: str, value: object) -> Entity:
+    key = f"entity.{code}"
+    if not code.isascii() or not code.replace("-", "").isalnum():
+        raise reader.error(key, "a national code is made of ASCII letters, digits and hyphens")
+    row = toml.convert(value, _Entity, file=FILE, where=reader.where, prefix=key)
+    hosts = []
+    for text in row.mail_hosts:
+        try:
+            hosts.append(ipaddress.ip_address(text))
+        except ValueError as error:
+            raise reader.error(f"{key}.mail_hosts", f"{error}; write an IP address") from None
+    for index, contact in enumerate(row.contacts):
+        if contact.email.count("@") != 1:
+            raise reader.error(f"{key}.contacts", f"contact {index + 1}: {contact.email!r} is not an e-mail address")
+    if row.next_hop is not None and not 0 < row.next_hop.port < 65536:
+        raise reader.error(f"{key}.next_hop", f"port {row.next_hop.port} is not between 1 and 65535")
+    return Entity(
+        code=code,
+        name_ar=row.name_ar,
+        name_en=row.name_en,
+        parent=row.parent,
+        sector=row.sector,
+        domains=tuple(reader.domain(f"{key}.domains", text) for text in row.domains),
+        networks=tuple(Network(reader.prefix(f"{key}.networks", n.prefix), n.kind) for n in row.networks),
+        mail_hosts=tuple(hosts),
+        next_hop=NextHop(row.next_hop.host, row.next_hop.port, row.next_hop.protocol, row.next_hop.tls)
+        if row.next_hop
+        else None,
+        diwan=row.diwan,
+        contacts=tuple(Contact(c.role, c.name, c.email, c.phone, c.language) for c in row.contacts),
+    )
+
+
+def _national(reader: _Reader, country: _Country, files: Mapping[str, bytes]) -> Iterator[Prefix]:
+    for text in country.national_prefixes:
+        yield reader.prefix("country.national_prefixes", text)
+    for name in country.prefix_files:
+        if name not in files:
+            raise reader.error("country.prefix_files", f"the file {name!r} is not beside {FILE}")
+        text = files[name].decode("utf-8", "replace")
+        try:
+            yield from read_delegated(text, country.code) if name.startswith("delegated") else read_cidr(text)
+        except PrefixError as error:
+            raise RegistryError(name, error.line, "", error.problem) from None
+
+
+def _domain_table(reader: _Reader, entities: Mapping[str, Entity]) -> dict[str, Entity]:
+    table: dict[str, Entity] = {}
+    for entity in entities.values():
+        for domain in entity.domains:
+            if domain in table:
+                raise reader.error(f"entity.{entity.code}.domains", f"{domain} already belongs to {table[domain].code}")
+            table[domain] = entity
+    return table
+
+
+def _network_table(reader: _Reader, entities: Mapping[str, Entity]) -> PrefixTable[tuple[Entity, Network]]:
+    owners: dict[Prefix, Entity] = {}
+    for entity in entities.values():
+        for network in entity.networks:
+            other = owners.setdefault(network.prefix, entity)
+            if other is not entity:
+                key = f"entity.{entity.code}.networks"
+                raise reader.error(key, f"{network.prefix} already belongs to {other.code}")
+    return PrefixTable((n.prefix, (e, n)) for e in entities.values() for n in e.networks)
