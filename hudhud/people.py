@@ -1,4 +1,4 @@
-"""The people of the console and of two-person acts: officers, analysts, administrators, auditors; argon2id passwords."""
+"""The people of the console and of two-person acts: officers, analysts, administrators, auditors."""
 
 from __future__ import annotations
 

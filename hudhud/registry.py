@@ -1,4 +1,4 @@
-"""Reads the registry release: registry.toml, with prefix lists beside it, into a Registry; errors name file, line, key."""
+"""Reads the registry release (registry.toml, prefix lists beside it) into a Registry; errors name file, line, key."""
 
 from __future__ import annotations
 

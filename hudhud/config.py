@@ -1,0 +1,131 @@
+"""Loads hudhud.toml whole: either it is right and frozen, or an error names file, line, key and what was expected."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hudhud import toml
+from hudhud.settings import Section, Settings, split_address
+
+ConfigError = toml.PlaceError
+
+DEFAULT = "hudhud.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings, the file they came from, and the line of each key that the file sets."""
+
+    path: Path
+    settings: Settings
+    where: Mapping[str, int]
+
+    def origin(self, key: str) -> str:
+        """The place "hudhud.toml:12" for a key that the file sets, "default" for one that it does not."""
+        return f"{self.path.name}:{self.where[key]}" if key in self.where else "default"
+
+    def effective(self) -> Iterator[tuple[str, object, str]]:
+        """Every setting as (key, value, origin)."""
+        yield from self._effective(self.settings, "")
+
+    def _effective(self, section: Section, prefix: str) -> Iterator[tuple[str, object, str]]:
+        for name in section.__struct_fields__:
+            value, key = getattr(section, name), f"{prefix}{name}"
+            if isinstance(value, Section):
+                yield from self._effective(value, f"{key}.")
+            elif key != "folder":
+                yield key, value, self.origin(key)
+
+
+def load(path: Path) -> Config:
+    """The configuration in `path`; ConfigError where anything in it is wrong or the file cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(str(path), 0, "", f"cannot be read: {error.strerror}; `hudhud up` makes one") from None
+    return parse(path, data)
+
+
+def parse(path: Path, data: bytes) -> Config:
+    """The configuration in `data`, read as if it stood in `path`."""
+    document, where = toml.read(path.name, data)
+    if "folder" in document:
+        raise ConfigError(path.name, toml.line_of("folder", where), "folder", "is not known here")
+    settings = toml.convert(document, Settings, file=path.name, where=where)
+    settings = msgspec.structs.replace(settings, folder=str(path.resolve().parent))
+    for key, problem in _mistakes(settings):
+        raise ConfigError(path.name, toml.line_of(key, where), key, problem)
+    return Config(path, settings, where)
+
+
+def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What a type cannot say."""
+    listeners = dict(_listeners(settings))
+    for key, address in listeners.items():
+        try:
+            split_address(address)
+        except ValueError as error:
+            yield key, f"{error}; write for example 127.0.0.1:2525"
+    if settings.lab is not None:
+        for key, address in listeners.items():
+            if not _loopback(split_address(address)[0]):
+                yield "lab", f"a lab listens on loopback only, but {key} is {address}"
+        for played, real in settings.lab.connect.items():
+            if problem := _not_address(played) or _not_address(real):
+                yield "lab.connect", problem
+    for key, value, least in _bounds(settings):
+        if value < least:
+            yield key, f"is {value}, expected at least {least}"
+    for name, text in settings.releases.keys.items():
+        if not _is_key(text):
+            yield f"releases.keys.{name}", "is not the base64 of a 32-byte ed25519 public key"
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, str]]:
+    relay = settings.relay
+    for name, addresses in (("mx", relay.mx), ("submission", relay.submission), ("submissions", relay.submissions)):
+        for index, address in enumerate(addresses):
+            yield f"relay.{name}[{index}]", address
+    yield "relay.control", relay.control
+    yield "intake.listen", settings.intake.listen
+    yield "console.listen", settings.console.listen
+
+
+def _bounds(settings: Settings) -> Iterator[tuple[str, float, float]]:
+    yield "relay.workers", settings.relay.workers, 1
+    yield "budget.window", settings.budget.window, 1
+    for name, section in msgspec.structs.asdict(settings).items():
+        if isinstance(section, Section):
+            for field in section.__struct_fields__:
+                value = getattr(section, field)
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    yield f"{name}.{field}", value, 0
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _not_address(text: str) -> str:
+    try:
+        split_address(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(base64.b64decode(text, validate=True)) == 32
+    except binascii.Error:
+        return False

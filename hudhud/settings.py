@@ -1,0 +1,226 @@
+"""Every setting of hudhud.toml: its name, type, unit and default. This file is their documentation.
+
+Paths are relative to `node.data`; addresses are "host:port"; every limit names its unit.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+KiB = 1024
+MiB = 1024 * KiB
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of hudhud.toml; a name that is not known is an error."""
+
+
+class Node(Section):
+    """This machine."""
+
+    name: str = "node-1"  # unique in the country: it names the node's events and Received headers
+    data: str = "var"  # folder for everything that is written, relative to hudhud.toml
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Lab(Section):
+    """Documentation addresses played on loopback. Refused where anything listens elsewhere than on loopback."""
+
+    connect: dict[str, str] = {}  # "192.0.2.33:25" -> "127.0.0.1:3033": where a socket really opens
+    proxy_from: list[str] = ["127.0.0.1", "::1"]  # clients that may send PROXY protocol v1 with an address of their own
+
+
+class Releases(Section):
+    """Whose signatures make a release live."""
+
+    folder: str = "releases"
+    keys: dict[str, str] = {}  # name -> ed25519 public key, base64 of 32 bytes
+    thresholds: dict[str, int] = {"rules": 2, "registry": 1, "policy": 1, "exemptions": 1}  # distinct keys needed
+    refresh_s: float = 1.0  # seconds between looks at the release folder
+
+
+class Dns(Section):
+    """Where names are asked."""
+
+    nameservers: list[str] = []  # "127.0.0.1:5300"; empty: those of the system
+    timeout_s: float = 5.0  # seconds for one question in all
+    cache_entries: int = 100_000
+    cache_max_ttl_s: int = 3600
+
+
+class Relay(Section):
+    """The mail relay: where it listens, what it offers, what it takes."""
+
+    hostname: str = "localhost"  # in the greeting, EHLO and Received
+    authserv_id: str = ""  # RFC 8601; empty: the host name
+    workers: int = 2
+    mx: list[str] = ["0.0.0.0:25"]
+    submission: list[str] = ["0.0.0.0:587"]
+    submissions: list[str] = ["0.0.0.0:465"]
+    control: str = "127.0.0.1:8025"  # control API, HTTPS with mutual TLS
+    control_clients: list[str] = ["console", "desk"]  # certificate names that may use the control API
+    help_url: str = "https://hudhud.example/r"  # pages that explain a rule: help_url/H-NAT-02
+    postmaster: str = "postmaster@localhost"  # From of notices and DSNs
+    max_message_bytes: int = 35 * MiB
+    memory_body_bytes: int = 256 * KiB  # a larger body goes to a file while it is read
+    max_recipients: int = 1000  # per message
+    max_sessions: int = 500  # per node
+    max_sessions_per_address: int = 50  # per node
+    max_commands: int = 10_000  # per session, before it is ended
+    max_junk_commands: int = 100  # unknown or misplaced commands per session
+    command_timeout_s: float = 300.0  # RFC 5321 section 4.5.3.2.7
+    data_timeout_s: float = 600.0  # for one DATA phase
+    judge_timeout_s: float = 60.0  # for one judgement; past it the message is deferred
+    messages_per_minute_per_account: int = 600
+    messages_per_minute_per_address: int = 6000
+    auth_failures_per_hour: int = 20  # per account and per address
+    auth_cache_s: float = 300.0  # a verified log-in is not hashed again for so long
+    notice_delay_s: float = 2.0  # refusals of one transaction are told together
+
+
+class Spool(Section):
+    """What is accepted and not yet delivered."""
+
+    folder: str = "relay"
+    max_bytes: int = 20_000 * MiB  # per node; past it 452
+    min_free_bytes: int = 512 * MiB  # of the disk; below it 452
+    trace_days: int = 90  # how long a message's path is kept (retention class trace)
+
+
+class Delivery(Section):
+    """How mail goes on to its next hop."""
+
+    max_connections: int = 100  # per worker
+    max_connections_per_hop: int = 10  # per worker and next hop
+    messages_per_connection: int = 100
+    idle_s: float = 5.0  # seconds a connection is kept for the next message
+    connect_timeout_s: float = 30.0
+    reply_timeout_s: float = 300.0  # RFC 5321 section 4.5.3.2
+    max_reply_bytes: int = 64 * KiB
+    first_retry_s: float = 60.0
+    max_retry_s: float = 4 * 3600.0
+    lifetime_s: float = 5 * 86_400.0
+    delay_dsn_s: float = 4 * 3600.0
+    breaker_failures: int = 5  # failed connections in a row that open a destination's circuit breaker
+    breaker_s: float = 30.0
+    dkim_selector: str = "hudhud"
+    dsns_per_hour_per_sender: int = 50
+
+
+class Content(Section):
+    """What is unpacked and scanned in one message."""
+
+    max_parts: int = 500
+    max_depth: int = 10
+    max_unpacked_bytes: int = 100 * MiB
+    max_ratio: int = 200  # unpacked to packed
+    max_files: int = 1000  # in archives of one message
+    unpack_timeout_s: float = 10.0
+    unpack_memory_bytes: int = 512 * MiB
+    scan_timeout_s: float = 10.0
+    max_urls: int = 1000
+
+
+class Budget(Section):
+    """When a rule stops itself."""
+
+    share: float = 0.02  # of the last `window` messages that it alone held
+    window: int = 1000  # messages
+
+
+class Sensor(Section):
+    """A network sensor."""
+
+    name: str = "sensor-1"
+    interface: str = ""  # live capture; empty: only captures laid in the folder
+    captures: str = "sensor/captures"  # files put here are replayed with their times shifted to now
+    heartbeat_s: float = 30.0
+    max_flows: int = 200_000
+    flow_timeout_s: float = 300.0
+    max_stream_bytes: int = 64 * KiB  # reassembled per direction
+    webmail_min_hosts: int = 5  # below it a count is not shown (design: lawful and proportionate)
+
+
+class Intake(Section):
+    """Where sensors and relays send their events."""
+
+    listen: str = "127.0.0.1:8443"
+    url: str = "https://localhost:8443"  # what relays and sensors use
+    sources: list[str] = ["relay", "sensor", "console", "desk"]  # certificate names that may send
+    max_batch_bytes: int = 8 * MiB
+    max_batch_events: int = 10_000
+    max_event_bytes: int = 256 * KiB
+    max_backlog_events: int = 5_000_000  # past it 429
+
+
+class Store(Section):
+    """Where events and incidents are kept."""
+
+    kind: Literal["sqlite", "elastic"] = "sqlite"
+    folder: str = "store"  # sqlite
+    hosts: list[str] = ["http://127.0.0.1:9200"]  # elastic
+    prefix: str = "hudhud"  # elastic: index names begin with it
+    ca: str = ""  # elastic: CA file for https hosts
+    api_key_file: str = ""  # elastic: file with the API key
+    retention_days: int = 90
+
+
+class Desk(Section):
+    """The pipeline and the acts of analysts."""
+
+    batch_events: int = 500
+    poll_s: float = 0.2
+
+
+class Console(Section):
+    """The web application."""
+
+    listen: str = "127.0.0.1:8080"
+    url: str = "https://localhost:8080"
+    relay_control: str = "https://localhost:8025"
+    idle_s: float = 1800.0  # a session without a request ends
+    absolute_s: float = 12 * 3600.0
+    login_failures_per_hour: int = 20  # per login and per address
+
+
+class Settings(Section):
+    """The whole of hudhud.toml."""
+
+    node: Node = Node()
+    lab: Lab | None = None
+    releases: Releases = Releases()
+    dns: Dns = Dns()
+    relay: Relay = Relay()
+    spool: Spool = Spool()
+    delivery: Delivery = Delivery()
+    content: Content = Content()
+    budget: Budget = Budget()
+    sensor: Sensor = Sensor()
+    intake: Intake = Intake()
+    store: Store = Store()
+    desk: Desk = Desk()
+    console: Console = Console()
+    folder: str = "."  # set by the loader: the folder of hudhud.toml; never written in the file
+
+    def path(self, *parts: str) -> Path:
+        """A path below `node.data`."""
+        return Path(self.folder, self.node.data, *parts)
+
+    def dial(self, host: str, port: int) -> tuple[str, int]:
+        """Where a connection to host:port really goes: itself, or in the lab the loopback address that plays it."""
+        played = self.lab.connect.get(f"[{host}]:{port}" if ":" in host else f"{host}:{port}") if self.lab else None
+        if played is None:
+            return host, port
+        played_host, _, played_port = played.rpartition(":")
+        return played_host.strip("[]"), int(played_port)
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """The "host:port" or "[v6]:port" as a pair; ValueError where it is neither."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{text!r} is not host:port")
+    return host.strip("[]"), int(port)
