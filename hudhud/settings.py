@@ -12,13 +12,14 @@ import msgspec
 
 KiB = 1024
 MiB = 1024 * KiB
+THRESHOLDS = {"rules": 2, "registry": 1, "policy": 1, "exemptions": 1}
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of hudhud.toml; a name that is not known is an error."""
 
 
-class Node(Section):
+class Node(Section, frozen=True):
     """This machine."""
 
     name: str = "node-1"  # unique in the country: it names the node's events and Received headers
@@ -26,42 +27,45 @@ class Node(Section):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Lab(Section):
+class Lab(Section, frozen=True):
     """Documentation addresses played on loopback. Refused where anything listens elsewhere than on loopback."""
 
     connect: dict[str, str] = {}  # "192.0.2.33:25" -> "127.0.0.1:3033": where a socket really opens
-    proxy_from: list[str] = ["127.0.0.1", "::1"]  # clients that may send PROXY protocol v1 with an address of their own
+    proxy_from: tuple[str, ...] = (
+        "127.0.0.1",
+        "::1",
+    )  # clients that may send PROXY protocol v1 with an address of their own
 
 
-class Releases(Section):
+class Releases(Section, frozen=True):
     """Whose signatures make a release live."""
 
     folder: str = "releases"
     keys: dict[str, str] = {}  # name -> ed25519 public key, base64 of 32 bytes
-    thresholds: dict[str, int] = {"rules": 2, "registry": 1, "policy": 1, "exemptions": 1}  # distinct keys needed
+    thresholds: dict[str, int] = msgspec.field(default_factory=lambda: dict(THRESHOLDS))  # distinct keys needed
     refresh_s: float = 1.0  # seconds between looks at the release folder
 
 
-class Dns(Section):
+class Dns(Section, frozen=True):
     """Where names are asked."""
 
-    nameservers: list[str] = []  # "127.0.0.1:5300"; empty: those of the system
+    nameservers: tuple[str, ...] = ()  # "127.0.0.1:5300"; empty: those of the system
     timeout_s: float = 5.0  # seconds for one question in all
     cache_entries: int = 100_000
     cache_max_ttl_s: int = 3600
 
 
-class Relay(Section):
+class Relay(Section, frozen=True):
     """The mail relay: where it listens, what it offers, what it takes."""
 
     hostname: str = "localhost"  # in the greeting, EHLO and Received
     authserv_id: str = ""  # RFC 8601; empty: the host name
     workers: int = 2
-    mx: list[str] = ["0.0.0.0:25"]
-    submission: list[str] = ["0.0.0.0:587"]
-    submissions: list[str] = ["0.0.0.0:465"]
+    mx: tuple[str, ...] = ("0.0.0.0:25",)
+    submission: tuple[str, ...] = ("0.0.0.0:587",)
+    submissions: tuple[str, ...] = ("0.0.0.0:465",)
     control: str = "127.0.0.1:8025"  # control API, HTTPS with mutual TLS
-    control_clients: list[str] = ["console", "desk"]  # certificate names that may use the control API
+    control_clients: tuple[str, ...] = ("console", "desk")  # certificate names that may use the control API
     help_url: str = "https://hudhud.example/r"  # pages that explain a rule: help_url/H-NAT-02
     postmaster: str = "postmaster@localhost"  # From of notices and DSNs
     max_message_bytes: int = 35 * MiB
@@ -81,7 +85,7 @@ class Relay(Section):
     notice_delay_s: float = 2.0  # refusals of one transaction are told together
 
 
-class Spool(Section):
+class Spool(Section, frozen=True):
     """What is accepted and not yet delivered."""
 
     folder: str = "relay"
@@ -90,7 +94,7 @@ class Spool(Section):
     trace_days: int = 90  # how long a message's path is kept (retention class trace)
 
 
-class Delivery(Section):
+class Delivery(Section, frozen=True):
     """How mail goes on to its next hop."""
 
     max_connections: int = 100  # per worker
@@ -110,7 +114,7 @@ class Delivery(Section):
     dsns_per_hour_per_sender: int = 50
 
 
-class Content(Section):
+class Content(Section, frozen=True):
     """What is unpacked and scanned in one message."""
 
     max_parts: int = 500
@@ -124,14 +128,14 @@ class Content(Section):
     max_urls: int = 1000
 
 
-class Budget(Section):
+class Budget(Section, frozen=True):
     """When a rule stops itself."""
 
     share: float = 0.02  # of the last `window` messages that it alone held
     window: int = 1000  # messages
 
 
-class Sensor(Section):
+class Sensor(Section, frozen=True):
     """A network sensor."""
 
     name: str = "sensor-1"
@@ -144,38 +148,38 @@ class Sensor(Section):
     webmail_min_hosts: int = 5  # below it a count is not shown (design: lawful and proportionate)
 
 
-class Intake(Section):
+class Intake(Section, frozen=True):
     """Where sensors and relays send their events."""
 
     listen: str = "127.0.0.1:8443"
     url: str = "https://localhost:8443"  # what relays and sensors use
-    sources: list[str] = ["relay", "sensor", "console", "desk"]  # certificate names that may send
+    sources: tuple[str, ...] = ("relay", "sensor", "console", "desk")  # certificate names that may send
     max_batch_bytes: int = 8 * MiB
     max_batch_events: int = 10_000
     max_event_bytes: int = 256 * KiB
     max_backlog_events: int = 5_000_000  # past it 429
 
 
-class Store(Section):
+class Store(Section, frozen=True):
     """Where events and incidents are kept."""
 
     kind: Literal["sqlite", "elastic"] = "sqlite"
     folder: str = "store"  # sqlite
-    hosts: list[str] = ["http://127.0.0.1:9200"]  # elastic
+    hosts: tuple[str, ...] = ("http://127.0.0.1:9200",)  # elastic
     prefix: str = "hudhud"  # elastic: index names begin with it
     ca: str = ""  # elastic: CA file for https hosts
     api_key_file: str = ""  # elastic: file with the API key
     retention_days: int = 90
 
 
-class Desk(Section):
+class Desk(Section, frozen=True):
     """The pipeline and the acts of analysts."""
 
     batch_events: int = 500
     poll_s: float = 0.2
 
 
-class Console(Section):
+class Console(Section, frozen=True):
     """The web application."""
 
     listen: str = "127.0.0.1:8080"
@@ -186,7 +190,7 @@ class Console(Section):
     login_failures_per_hour: int = 20  # per login and per address
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """The whole of hudhud.toml."""
 
     node: Node = Node()
