@@ -1,0 +1,97 @@
+"""The lab's name server: answers the demo zone on loopback, so that nothing of the lab asks the outside."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from pathlib import Path
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.rrset
+
+TTL = 60  # seconds
+Zone = dict[str, dict[str, list[str]]]
+
+
+def answer(zone: Zone, wire: bytes) -> bytes | None:
+    """The reply to one question, as wire bytes; None for what is no question. Names outside the zone: NXDOMAIN."""
+    try:
+        query = dns.message.from_wire(wire)
+    except (dns.exception.DNSException, ValueError):
+        return None
+    if not query.question or query.flags & dns.flags.QR:
+        return None
+    reply = dns.message.make_response(query)
+    reply.flags |= dns.flags.AA | dns.flags.RA
+    question = query.question[0]
+    name = question.name.to_text(omit_final_dot=True).lower()
+    kind = dns.rdatatype.to_text(question.rdtype)
+    records = zone.get(name)
+    if records is None:
+        inner = any(other.endswith("." + name) for other in zone)
+        reply.set_rcode(dns.rcode.NOERROR if inner else dns.rcode.NXDOMAIN)
+    elif kind in records:
+        texts = [f'"{text}"' for text in records[kind]] if kind == "TXT" else records[kind]
+        reply.answer.append(dns.rrset.from_text_list(question.name, TTL, dns.rdataclass.IN, kind, texts))
+    return reply.to_wire()
+
+
+def read_zone(path: Path) -> Zone:
+    """The zone file: {"name": {"TXT": [...], "MX": [...]}}, names in A-labels."""
+    zone: Zone = json.loads(path.read_text(encoding="utf-8"))
+    return {name.lower().rstrip("."): records for name, records in zone.items()}
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """UDP and TCP (RFC 1035, RFC 7766) over one zone, read again when its file changes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stamp = -1
+        self._zone: Zone = {}
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def zone(self) -> Zone:
+        stamp = self._path.stat().st_mtime_ns
+        if stamp != self._stamp:
+            self._zone, self._stamp = read_zone(self._path), stamp
+        return self._zone
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.DatagramTransport):
+            self._transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        reply = answer(self.zone(), data)
+        if reply is not None and self._transport is not None:
+            self._transport.sendto(reply, addr)
+
+    async def stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                (length,) = struct.unpack("!H", await asyncio.wait_for(reader.readexactly(2), 10))
+                reply = answer(self.zone(), await asyncio.wait_for(reader.readexactly(length), 10))
+                if reply is None:
+                    break
+                writer.write(struct.pack("!H", len(reply)) + reply)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, TimeoutError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+
+async def serve(path: Path, host: str, port: int) -> asyncio.Server:
+    """Answer on host:port, UDP and TCP, until the server is closed."""
+    server = NameServer(path)
+    server.zone()
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: server, local_addr=(host, port))
+    return await asyncio.start_server(server.stream, host, port)
