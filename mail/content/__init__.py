@@ -1,0 +1,1 @@
+"""What a message contains, by several readings at once."""

@@ -1,0 +1,177 @@
+"""What a client hears: the reason of a finding as an SMTP reply, and as a sentence and a remedy for people. Pure.
+
+Replies are ASCII and English (RFC 6531 section 3.7.4.2); `sentence` and `remedy` go through the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from mail.verdict import Disposition, Finding, Reply, Verdict
+
+MAX_TEXT = 480  # octets of reply text; RFC 5321 section 4.5.3.1.5 allows 512 with code and line end
+
+
+def _(text: str) -> str:
+    """Marks a text for the catalogue."""
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """`code` and `enhanced` refuse for good, `sentence` says what and why, `remedy` what to do."""
+
+    code: int
+    enhanced: str
+    sentence: str
+    remedy: str
+
+
+_LEAK = _("The header {header} sends answers or receipts to a foreign address.")
+_LEAK_REMEDY = _("Remove that header or put a national address there, then send again.")
+
+REASONS: Final[Mapping[str, Reason]] = {
+    "not-your-address": Reason(
+        550, "5.7.1", _("This account may not send from that address."),
+        _("Send from an address of your account, or ask your body for a delegation."),
+    ),
+    "null-sender": Reason(
+        550, "5.7.1", _("Accounts may not send without a sender address."),
+        _("Set your own address as the sender."),
+    ),
+    "no-account": Reason(
+        530, "5.7.0", _("Log in before you send."),
+        _("Set user name and password of your official account in the mail program."),
+    ),
+    "relay-denied": Reason(
+        550, "5.7.1", _("Relaying denied: that is no mailbox of a national body here."),
+        _("Check the address; this server takes mail for national bodies only."),
+    ),
+    "foreign-recipient": Reason(
+        550, "5.7.1", _("Foreign recipient: official mail stays national."),
+        _("Write to a national address. For official need ask your body's officer for an exemption."),
+    ),
+    "foreign-mail-hosts": Reason(
+        550, "5.7.1", _("The recipient's domain is national, but its mail hosts stand abroad."),
+        _("Write to another national address, or ask your body's officer for an exemption."),
+    ),
+    "no-such-domain": Reason(
+        550, "5.1.2", _("The recipient's domain does not exist or takes no mail."),
+        _("Check the address for a typing mistake."),
+    ),
+    "not-an-answer": Reason(
+        550, "5.7.1", _("Foreign recipient: this is not an answer to a message that came from there."),
+        _("Answer the message itself with your mail program's reply button, or ask for an exemption."),
+    ),
+    "exemption-too-small": Reason(
+        550, "5.7.1", _("The message is larger than the exemption for that recipient allows."),
+        _("Send less, or ask for an exemption that covers the size."),
+    ),
+    "dns-failed": Reason(
+        451, "4.4.3", _("Whether an address is national could not be found out: the DNS gave no answer."),
+        _("Nothing needs to be done: the message is tried again."),
+    ),
+    "too-large": Reason(
+        552, "5.3.4", _("The message is larger than {limit} octets."),
+        _("Send less at once, or leave large files in your body's file store."),
+    ),
+    "from-not-yours": Reason(
+        550, "5.7.1", _("The From header names an address that is not of this account."),
+        _("Set your own address in From, or ask your body for a delegation."),
+    ),
+    "no-from": Reason(
+        550, "5.6.0", _("The message has no From header that can be read."),
+        _("Set your own address in From."),
+    ),
+    "several-from": Reason(
+        550, "5.6.0", _("The message has more than one From."),
+        _("Leave one From header with your own address."),
+    ),
+    "ambiguous-address": Reason(
+        550, "5.6.0", _("The header {header} can be read as different addresses."),
+        _("Write the address plainly: name <local@domain>."),
+    ),
+    "foreign-reply-to": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "foreign-sender": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "foreign-resent": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "foreign-receipt": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "from-abroad": Reason(
+        550, "5.7.1", _("The message came from abroad."), _("Nothing needs to be done."),
+    ),
+    "ambiguous-mime": Reason(
+        550, "5.6.0", _("Mail programs would read different contents in this message."),
+        _("Send it again with another mail program."),
+    ),
+    "encrypted-archive": Reason(
+        550, "5.7.1", _("An attachment is encrypted and cannot be examined."),
+        _("Send it unencrypted within the national mail, or tell your body's officer."),
+    ),
+    "content-limit": Reason(
+        550, "5.7.1", _("The content is packed beyond what can be examined."),
+        _("Send the files unpacked or in a smaller archive."),
+    ),
+    "unjudgeable": Reason(
+        550, "5.6.0", _("The message could not be examined."), _("Your body's officer looks at it."),
+    ),
+    "rule": Reason(
+        554, "5.7.1", _("The content was found dangerous by a detection rule."),
+        _("Remove the file or link that the rule names. If it is harmless, ask your body's officer."),
+    ),
+}  # fmt: skip
+"""By the reason of a finding; a reason that is a threat class of a rule counts as "rule"."""
+
+
+def reason_of(finding: Finding) -> Reason:
+    """The texts of a finding; every finding has some."""
+    return REASONS.get(finding.reason, REASONS["rule"])
+
+
+def shown_facts(finding: Finding) -> dict[str, str]:
+    """The facts that fill the {placeholders} of its sentence, as text."""
+    known = {"header": "", "limit": ""}
+    return known | {key: str(value) for key, value in finding.facts.items()}
+
+
+def reply_to(finding: Finding, *, help_url: str = "", reference: str = "") -> Reply:
+    """The reply for a finding that rejects (5xx) or defers (4xx): rule, why, link, reference."""
+    reason = reason_of(finding)
+    code, enhanced = reason.code, reason.enhanced
+    if finding.disposition is Disposition.DEFER and code >= 500:
+        code, enhanced = 451, "4" + enhanced[1:]
+    elif finding.disposition is Disposition.REJECT and code < 500:
+        code, enhanced = 550, "5" + enhanced[1:]
+    words = [finding.rule, reason.sentence.format(**shown_facts(finding))]
+    return Reply(code, enhanced, _ascii(words, f"{help_url}/{finding.rule}" if help_url else "", reference))
+
+
+def rcpt_reply(verdict: Verdict, *, help_url: str = "", reference: str = "") -> Reply:
+    """What RCPT is answered with."""
+    finding = verdict.decisive
+    if finding is None or verdict.disposition < Disposition.DEFER:
+        return Reply(250, "2.1.5", "Recipient OK")
+    return reply_to(finding, help_url=help_url, reference=reference)
+
+
+def data_reply(verdicts: Sequence[Verdict], *, help_url: str = "", reference: str = "") -> Reply:
+    """What DATA is answered with (invariant 5): 451 when any is deferred, 5xx when all are rejected, else 250."""
+    for wanted in (Disposition.DEFER, Disposition.REJECT):
+        of_it = [v for v in verdicts if v.disposition is wanted]
+        finding = of_it[0].decisive if of_it else None
+        if finding is not None and (wanted is Disposition.DEFER or len(of_it) == len(verdicts)):
+            return reply_to(finding, help_url=help_url, reference=reference)
+    if not verdicts:
+        return Reply(554, "5.5.1", "No valid recipients")
+    refused = sum(v.disposition is Disposition.REJECT for v in verdicts)
+    told = f"Accepted for {len(verdicts) - refused} of {len(verdicts)} recipients" if refused else "Accepted"
+    return Reply(250, "2.0.0", _ascii([told], "", reference))
+
+
+def _ascii(words: Sequence[str], link: str, reference: str) -> str:
+    tail = " ".join(filter(None, (link, f"(ref {reference})" if reference else "")))
+    text = " ".join(words)
+    text = "".join(c if " " <= c <= "~" else "?" for c in text)
+    room = MAX_TEXT - len(tail) - 1
+    text = text if len(text) <= room else text[: room - 3] + "..."
+    return f"{text} {tail}".strip()
