@@ -1,4 +1,4 @@
-"""What every detection rule is, whatever language it is written in: id, version, titles, threat class, disposition. Pure."""
+"""What every detection rule is, whatever language it is written in: id, version, titles, threat class. Pure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEVERITY: Final[Mapping[str, int]] = {"informational": 10, "low": 30, "medium": 
 
 @dataclass(frozen=True, slots=True)
 class Threat:
-    """One technical threat class. `rsit` is the class in the Reference Security Incident Taxonomy (`predicate:value`)."""
+    """One technical threat class. `rsit`: its class in the Reference Security Incident Taxonomy, `predicate:value`."""
 
     name: str
     en: str
@@ -34,21 +34,26 @@ def _threats(*rows: tuple[str, str, str, str]) -> Mapping[str, Threat]:
     return {name: Threat(name, en, ar, rsit) for name, en, ar, rsit in rows}
 
 
+_MALWARE: Final = "malicious-code:malware-distribution"
+_INFECTED: Final = "malicious-code:infected-system"
+_CRYPTO: Final = "vulnerable:weak-crypto"
+_TAKEN: Final = "intrusions:unprivileged-account-compromise"
+
 THREATS: Final[Mapping[str, Threat]] = _threats(
-    ("executable", "Program or script sent as a file", "برنامج أو نص تنفيذي مرسل ملفًا", "malicious-code:malware-distribution"),
-    ("macro", "Document that runs code when opened", "مستند يشغّل تعليمات عند فتحه", "malicious-code:malware-distribution"),
+    ("executable", "Program or script sent as a file", "برنامج أو نص تنفيذي مرسل ملفًا", _MALWARE),
+    ("macro", "Document that runs code when opened", "مستند يشغّل تعليمات عند فتحه", _MALWARE),
     ("exploit", "File made to abuse a flaw", "ملف صُنع لاستغلال ثغرة", "intrusion-attempts:exploit"),
-    ("disguise", "File or name that hides what it is", "ملف أو اسم يخفي حقيقته", "malicious-code:malware-distribution"),
-    ("smuggling", "Content carried past the scanner", "محتوى يُهرَّب من الفحص", "malicious-code:malware-distribution"),
-    ("remote-content", "Document that fetches code from elsewhere", "مستند يجلب تعليمات من مكان آخر", "malicious-code:malware-distribution"),
+    ("disguise", "File or name that hides what it is", "ملف أو اسم يخفي حقيقته", _MALWARE),
+    ("smuggling", "Content carried past the scanner", "محتوى يُهرَّب من الفحص", _MALWARE),
+    ("remote-content", "Document that fetches code from elsewhere", "مستند يجلب تعليمات من مكان آخر", _MALWARE),
     ("credential-theft", "Page or message that steals passwords", "صفحة أو رسالة تسرق كلمات المرور", "fraud:phishing"),
     ("deceptive-link", "Link that leads elsewhere than it says", "رابط يقود إلى غير ما يُظهر", "fraud:phishing"),
     ("campaign", "One attack sent to many bodies", "هجوم واحد مرسل إلى جهات كثيرة", "fraud:phishing"),
     ("relay-bypass", "Official mail that goes around the relay", "بريد رسمي يلتف على المرحّل الوطني", "other:other"),
-    ("clear-text-credentials", "Password sent without encryption", "كلمة مرور أُرسلت دون تشفير", "vulnerable:weak-crypto"),
-    ("account-takeover", "Account used by somebody else", "حساب يستعمله غير صاحبه", "intrusions:unprivileged-account-compromise"),
-    ("tunnel", "Hidden channel out of the network", "قناة خفية إلى خارج الشبكة", "malicious-code:infected-system"),
-    ("command-and-control", "Host that talks to its attacker", "جهاز يتصل بمهاجمه", "malicious-code:infected-system"),
+    ("clear-text-credentials", "Password sent without encryption", "كلمة مرور أُرسلت دون تشفير", _CRYPTO),
+    ("account-takeover", "Account used by somebody else", "حساب يستعمله غير صاحبه", _TAKEN),
+    ("tunnel", "Hidden channel out of the network", "قناة خفية إلى خارج الشبكة", _INFECTED),
+    ("command-and-control", "Host that talks to its attacker", "جهاز يتصل بمهاجمه", _INFECTED),
     ("scan", "Search for open services", "بحث عن خدمات مفتوحة", "information-gathering:scanner"),
     ("brute-force", "Guessing of passwords", "تخمين لكلمات المرور", "intrusion-attempts:brute-force"),
     ("exfiltration", "Large transfer to the outside", "نقل كبير إلى الخارج", "information-content-security:data-leak"),

@@ -31,7 +31,7 @@ class Ruleset:
 
 
 def compile_ruleset(files: Mapping[str, bytes], version: str) -> Ruleset:
-    """`files`: the release's names ("mail/office.yar", "events/held.yml") to bytes. Raises RuleError(file, line, problem)."""
+    """`files`: names in the release ("mail/office.yar", "events/held.yml") to bytes. Raises RuleError."""
     packs = {name: data for name, data in files.items() if name.endswith(".yar")}
     events = {name: data for name, data in files.items() if name.endswith((".yml", ".yaml"))}
     sigma, correlations = parse_event_rules(events)

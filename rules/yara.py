@@ -32,7 +32,7 @@ _AT_LINE = re.compile(r"\((\d+)\): (.*)")
 yara.set_config(max_match_data=0)  # a hit names strings, it never carries what was in the mail
 
 
-class ScanTimeout(TimeoutError):
+class ScanTimeout(TimeoutError):  # noqa: N818 - the name says what happened, as DatabaseDamaged does
     """A scan took longer than its seconds."""
 
 

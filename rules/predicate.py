@@ -1,0 +1,273 @@
+"""What a Sigma rule asks of one event, as frozen values that answer `fits(view)`. Pure."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final, Literal, Protocol
+
+CompareName = Literal["lt", "lte", "gt", "gte", "eq", "neq"]
+COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
+    "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq, "neq": operator.ne,
+}  # fmt: skip
+
+
+class View:
+    """One event's flat fields with their texts made once, however many rules ask."""
+
+    __slots__ = ("_lower", "_texts", "fields")
+
+    def __init__(self, fields: Mapping[str, object]) -> None:
+        self.fields = fields
+        self._texts: dict[str, tuple[str, ...]] = {}
+        self._lower: dict[str, tuple[str, ...]] = {}
+
+    def values(self, name: str) -> tuple[object, ...]:
+        """The field's values; () when it is absent, null or an empty list."""
+        value = self.fields.get(name)
+        if value is None:
+            return ()
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The field's values as text, booleans as "true" and "false"."""
+        found = self._texts.get(name)
+        if found is None:
+            found = self._texts[name] = tuple(_as_text(value) for value in self.values(name))
+        return found
+
+    def lower(self, name: str) -> tuple[str, ...]:
+        """The same in lower case: Sigma compares without case unless `cased`."""
+        found = self._lower.get(name)
+        if found is None:
+            found = self._lower[name] = tuple(text.lower() for text in self.texts(name))
+        return found
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+class Node(Protocol):
+    """A condition over one event."""
+
+    def fits(self, view: View) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    parts: tuple[Node, ...]
+
+    def fits(self, view: View) -> bool:
+        return all(part.fits(view) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    parts: tuple[Node, ...]
+
+    def fits(self, view: View) -> bool:
+        return any(part.fits(view) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    part: Node
+
+    def fits(self, view: View) -> bool:
+        return not self.part.fits(view)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Any of the fields holds a text that begins with, ends with, contains or is the literal; lists: any element."""
+
+    names: tuple[str, ...]
+    literal: str  # lower case unless `cased`
+    starts: bool = False  # the literal may be followed by anything
+    ends: bool = False  # anything may come before the literal
+    cased: bool = False
+
+    def fits(self, view: View) -> bool:
+        read = view.texts if self.cased else view.lower
+        return any(self._one(text) for name in self.names for text in read(name))
+
+    def _one(self, text: str) -> bool:
+        if self.starts and self.ends:
+            return self.literal in text
+        if self.starts:
+            return text.startswith(self.literal)
+        return text.endswith(self.literal) if self.ends else text == self.literal
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Any of the fields holds a text in which the expression is found (Sigma's `re`, and wildcards inside a text)."""
+
+    names: tuple[str, ...]
+    pattern: re.Pattern[str]
+    literal: str = ""  # lower case text that any fit contains; "" = unknown
+
+    def fits(self, view: View) -> bool:
+        return any(self.pattern.search(text) is not None for name in self.names for text in view.texts(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """Any of the fields holds a number for which the comparison is true. Text that is a number counts as one."""
+
+    names: tuple[str, ...]
+    compare: CompareName
+    number: float
+
+    def fits(self, view: View) -> bool:
+        test = COMPARE[self.compare]
+        return any(
+            (number := _as_number(value)) is not None and test(number, self.number)
+            for name in self.names
+            for value in view.values(name)
+        )
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return value
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Any of the fields is the boolean."""
+
+    names: tuple[str, ...]
+    wanted: bool
+
+    def fits(self, view: View) -> bool:
+        wanted = "true" if self.wanted else "false"
+        return any(text == wanted for name in self.names for text in view.lower(name))
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """One of the fields has a value (`wanted`), or none of them has (`null`, `exists: false`)."""
+
+    names: tuple[str, ...]
+    wanted: bool
+
+    def fits(self, view: View) -> bool:
+        return any(view.values(name) for name in self.names) is self.wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Any of the fields is an address inside the network; what is no address is outside."""
+
+    names: tuple[str, ...]
+    network: IPv4Network | IPv6Network
+
+    def fits(self, view: View) -> bool:
+        return any(
+            (address := _address(text)) is not None and address in self.network
+            for name in self.names
+            for text in view.texts(name)
+        )
+
+
+@lru_cache(maxsize=65_536)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class SameAs:
+    """A field's text equals (or begins, ends, contains) another field's, without case."""
+
+    names: tuple[str, ...]
+    others: tuple[str, ...]
+    starts: bool = False
+    ends: bool = False
+
+    def fits(self, view: View) -> bool:
+        return any(
+            Text(self.names, other, self.starts, self.ends).fits(view)
+            for name in self.others
+            for other in view.lower(name)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TimePart:
+    """Any of the fields is an RFC 3339 time whose part (in the time's own zone) compares true."""
+
+    names: tuple[str, ...]
+    part: Literal["minute", "hour", "day", "week", "month", "year"]
+    compare: CompareName
+    number: float
+
+    def fits(self, view: View) -> bool:
+        test = COMPARE[self.compare]
+        return any(
+            (value := self._value(text)) is not None and test(value, self.number)
+            for name in self.names
+            for text in view.texts(name)
+        )
+
+    def _value(self, text: str) -> int | None:
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            return None
+        if self.part == "week":
+            return time.isocalendar().week
+        value: int = getattr(time, self.part)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """Any text of the event, whatever its field, fits. `make` builds the test of one field."""
+
+    make: Callable[[tuple[str, ...]], Node] = field(compare=False)
+    literal: str = ""
+
+    def fits(self, view: View) -> bool:
+        return self.make(tuple(view.fields)).fits(view)
+
+
+Leaf = Text | Pattern | Number | Truth | Exists | Network | SameAs | TimePart
+"""Every node that reads named fields."""
+
+
+def leaves(node: Node) -> Iterable[Leaf | Keyword]:
+    """Every question the condition asks, left to right."""
+    if isinstance(node, And | Or):
+        for part in node.parts:
+            yield from leaves(part)
+    elif isinstance(node, Not):
+        yield from leaves(node.part)
+    elif isinstance(node, Leaf | Keyword):
+        yield node
+
+
+def field_names(node: Node) -> tuple[str, ...]:
+    """The fields the condition reads, sorted, each once. A keyword reads all and names none."""
+    names = {name for leaf in leaves(node) if not isinstance(leaf, Keyword) for name in leaf.names}
+    names |= {name for leaf in leaves(node) if isinstance(leaf, SameAs) for name in leaf.others}
+    return tuple(sorted(names))

@@ -1,0 +1,383 @@
+"""The one door to pySigma: reads Sigma 2.1 rules and correlations into our own values; the unsupported is an error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final, TypedDict, cast, get_args
+
+from sigma.conditions import ConditionAND, ConditionIdentifier, ConditionNOT, ConditionSelector
+from sigma.correlations import CorrelationConditionAND, CorrelationConditionNOT, SigmaCorrelationRule
+from sigma.correlations import SigmaRuleReference as Reference
+from sigma.exceptions import SigmaError
+from sigma.modifiers import SigmaEndswithModifier, SigmaExpandModifier, SigmaStartswithModifier
+from sigma.rule import SigmaDetection
+from sigma.rule import SigmaRule as ParsedRule
+from sigma.types import (
+    Placeholder,
+    SigmaBool,
+    SigmaCasedString,
+    SigmaCIDRExpression,
+    SigmaCompareExpression,
+    SigmaExists,
+    SigmaExpansion,
+    SigmaFieldReference,
+    SigmaNull,
+    SigmaNumber,
+    SigmaRegularExpression,
+    SigmaString,
+    SigmaTimestampPart,
+    SpecialChars,
+)
+
+from rules.eventrule import Compare, CorrelationRule, CorrelationType, Expression, LogSource, SigmaRule
+from rules.logsource import Source, source_of
+from rules.matcher import Matcher
+from rules.predicate import (
+    And,
+    CompareName,
+    Exists,
+    Keyword,
+    Network,
+    Node,
+    Not,
+    Number,
+    Or,
+    Pattern,
+    SameAs,
+    Text,
+    TimePart,
+    Truth,
+    field_names,
+)
+from rules.rule import LEVELS, THREATS, Level, RuleError
+from rules.yamlfile import Document, documents
+
+__all__ = ["Compare", "CorrelationRule", "Expression", "Matcher", "SigmaRule", "parse_event_rules"]
+
+Names = tuple[str, ...]
+_FLAGS: Final = {"IGNORECASE": re.IGNORECASE, "MULTILINE": re.MULTILINE, "DOTALL": re.DOTALL}
+_OUR_KEYS: Final = frozenset({"id", "version", "threat", "title_ar", "alert"})
+
+
+class UnsupportedError(ValueError):
+    """What the rule asks for is not built; the caller adds file and line."""
+
+
+class Common(TypedDict):
+    """What a rule and a correlation have in common."""
+
+    id: str
+    uuid: str
+    name: str
+    title: Mapping[str, str]
+    level: Level
+    status: str
+    tags: tuple[str, ...]
+    version: str
+    threat: str
+    alerts: bool
+    file: str
+    line: int
+    text: str
+
+
+def parse_event_rules(files: Mapping[str, bytes]) -> tuple[tuple[SigmaRule, ...], tuple[CorrelationRule, ...]]:
+    """Every rule of the files, references resolved. Raises RuleError(file, line, problem) at the first fault."""
+    rules: list[SigmaRule] = []
+    correlations: list[CorrelationRule] = []
+    for file in sorted(files):
+        for document in documents(file, files[file]):
+            if "correlation" in document.value:
+                correlations.append(_correlation(file, document))
+            elif "detection" in document.value or "logsource" in document.value:
+                rules.append(_rule(file, document))
+            else:
+                raise RuleError(file, document.line, "neither a rule (detection) nor a correlation")
+    return _resolve(rules, correlations)
+
+
+def _resolve(
+    rules: list[SigmaRule], correlations: list[CorrelationRule]
+) -> tuple[tuple[SigmaRule, ...], tuple[CorrelationRule, ...]]:
+    """Names and UUIDs become ids; what a correlation without `generate` names stops alerting."""
+    known: dict[str, str] = {}
+    everything: list[SigmaRule | CorrelationRule] = [*rules, *correlations]
+    for rule in everything:
+        for key in {rule.id, rule.uuid, rule.name} - {""}:
+            if key in known:
+                raise RuleError(rule.file, rule.line, f"another rule is called {key!r} already")
+            known[key] = rule.id
+    resolved = tuple(_resolved(rule, known) for rule in correlations)
+    silent = {name for rule in resolved if not rule.generate for name in rule.rules}
+    return (
+        tuple(replace(rule, alerts=rule.alerts and rule.id not in silent) for rule in rules),
+        tuple(replace(rule, alerts=rule.alerts and rule.id not in silent) for rule in resolved),
+    )
+
+
+def _resolved(rule: CorrelationRule, known: Mapping[str, str]) -> CorrelationRule:
+    def look_up(name: str) -> str:
+        if name not in known:
+            raise RuleError(rule.file, rule.line, f"the correlation names a rule that is not there: {name!r}")
+        return known[name]
+
+    def expression(part: Expression) -> Expression:
+        name = look_up(part.rule) if part.join == "rule" else ""
+        return Expression(part.join, tuple(expression(inner) for inner in part.parts), name)
+
+    aliases = {name: {look_up(key): field for key, field in fields.items()} for name, fields in rule.aliases.items()}
+    condition = expression(rule.condition) if isinstance(rule.condition, Expression) else rule.condition
+    return replace(rule, rules=tuple(look_up(name) for name in rule.rules), aliases=aliases, condition=condition)
+
+
+def _common(file: str, document: Document, parsed: Any) -> Common:
+    own = document.value.get("hudhud") or {}
+    if not isinstance(own, dict) or not set(own) <= _OUR_KEYS:
+        raise RuleError(file, document.line_of("hudhud"), f"`hudhud` may hold: {', '.join(sorted(_OUR_KEYS))}")
+    threat = str(own.get("threat", ""))
+    if threat and threat not in THREATS:
+        problem = f"{threat!r} is not in the closed list of threat classes: {', '.join(THREATS)}"
+        raise RuleError(file, document.line_of("hudhud", "threat"), problem)
+    level = parsed.level.name.lower() if parsed.level else "informational"
+    uuid = str(parsed.id or "")
+    if not (own.get("id") or uuid):
+        raise RuleError(file, document.line, "the rule has no id")
+    assert level in LEVELS
+    return Common(
+        id=str(own.get("id") or uuid),
+        uuid=uuid,
+        name=str(parsed.name or ""),
+        title={"en": str(parsed.title), "ar": str(own.get("title_ar") or parsed.title)},
+        level=cast(Level, level),
+        status=parsed.status.name.lower() if parsed.status else "",
+        tags=tuple(str(tag) for tag in parsed.tags),
+        version=str(own.get("version", "0")),
+        threat=threat,
+        alerts=own.get("alert") is not False,
+        file=file,
+        line=document.line,
+        text=document.text,
+    )
+
+
+def _rule(file: str, document: Document) -> SigmaRule:
+    try:
+        parsed = ParsedRule.from_dict(dict(document.value))
+    except SigmaError as error:
+        raise RuleError(file, document.line_of("detection"), _words(error)) from error
+    except (TypeError, AttributeError, ValueError, KeyError) as error:
+        raise RuleError(file, document.line, f"not a Sigma rule: {error}") from error
+    written = parsed.logsource
+    logsource = LogSource(written.category or "", written.product or "", written.service or "")
+    source = source_of(logsource)
+    if source is None:
+        spoken = "/".join(part or "-" for part in (logsource.category, logsource.product, logsource.service))
+        problem = f"no events of ours come from the log source category/product/service {spoken}"
+        raise RuleError(file, document.line_of("logsource"), problem)
+    condition = _condition(file, document, parsed, source)
+    common = _common(file, document, parsed)
+    return SigmaRule(
+        logsource=logsource, datasets=source.datasets, condition=condition, fields=field_names(condition), **common
+    )
+
+
+def _words(error: Exception) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+# --- conditions -------------------------------------------------------------------------------------------------------
+
+
+def _condition(file: str, document: Document, parsed: Any, source: Source) -> Node:
+    detections: dict[str, Node] = {}
+    for name, detection in parsed.detection.detections.items():
+        try:
+            detections[name] = _detection(detection, source)
+        except (UnsupportedError, SigmaError, re.error) as error:
+            raise RuleError(file, document.line_of("detection", name), _words(error)) from error
+    try:
+        trees = [one.parse(postprocess=False) for one in parsed.detection.parsed_condition]
+        nodes = [_tree(tree, parsed.detection, detections) for tree in trees]
+    except (SigmaError, UnsupportedError, RecursionError) as error:
+        raise RuleError(file, document.line_of("detection", "condition"), _words(error)) from error
+    return _joined(nodes, all_of=False)
+
+
+def _joined(nodes: list[Node], *, all_of: bool) -> Node:
+    if len(nodes) == 1:
+        return nodes[0]
+    return And(tuple(nodes)) if all_of else Or(tuple(nodes))
+
+
+def _tree(tree: Any, whole: Any, detections: Mapping[str, Node]) -> Node:
+    if isinstance(tree, ConditionIdentifier):
+        if tree.identifier not in detections:
+            raise UnsupportedError(f"the condition names {tree.identifier!r}, which is not there")
+        return detections[tree.identifier]
+    if isinstance(tree, ConditionSelector):
+        chosen = [detections[one.identifier] for one in tree.resolve_referenced_detections(whole)]
+        if not chosen:
+            raise UnsupportedError(f"`{tree.args[0]} of {tree.pattern}` selects nothing")
+        return _joined(chosen, all_of=tree.cond_class is ConditionAND)
+    parts = [_tree(part, whole, detections) for part in tree.args]
+    if isinstance(tree, ConditionNOT):
+        return Not(parts[0])
+    return _joined(parts, all_of=isinstance(tree, ConditionAND))
+
+
+def _detection(detection: Any, source: Source) -> Node:
+    parts = [
+        _detection(item, source) if isinstance(item, SigmaDetection) else _item(item, source)
+        for item in detection.detection_items
+    ]
+    return _joined(parts, all_of=detection.item_linking is ConditionAND)
+
+
+def _item(item: Any, source: Source) -> Node:
+    if SigmaExpandModifier in item.modifiers:
+        raise UnsupportedError("the modifier `expand` is not supported: write the values out, or use indicators")
+
+    def build(names: Names) -> Node:
+        nodes = [_value(names, value, item.modifiers, source, anywhere=not item.field) for value in item.value]
+        return _joined(nodes, all_of=item.value_linking is ConditionAND) if nodes else Exists(names, False)
+
+    if item.field:
+        node = build(_names(item.field, source))
+    else:
+        build(("message",))  # what cannot be built must fail now, not at the first event
+        node = Keyword(build)
+    return Not(node) if item.negated else node
+
+
+def _names(field: str, source: Source) -> Names:
+    try:
+        return source.names(field)
+    except KeyError as error:
+        raise UnsupportedError(
+            f"the field {field!r} has no ECS name in this log source (rules/logsources.toml)"
+        ) from error
+
+
+def _value(names: Names, value: Any, modifiers: list[Any], source: Source, *, anywhere: bool) -> Node:
+    """One value of a detection item. `anywhere`: a keyword, found inside any text."""
+    if isinstance(value, SigmaExpansion):
+        return _joined([_value(names, one, modifiers, source, anywhere=anywhere) for one in value.values], all_of=False)
+    if isinstance(value, SigmaString):
+        return _text(names, value, anywhere=anywhere)
+    if isinstance(value, SigmaRegularExpression):
+        return _pattern(names, value, modifiers)
+    for kind, make in _MAKE.items():
+        if isinstance(value, kind):
+            return make(names, value)
+    if isinstance(value, SigmaFieldReference):
+        return SameAs(names, _names(value.field, source), value.starts_with, value.ends_with)
+    raise UnsupportedError(f"values of the type {type(value).__name__} are not supported")
+
+
+def _compare(names: Names, value: Any) -> Node:
+    compare = cast(CompareName, value.op.name.lower())
+    if isinstance(value.number, SigmaTimestampPart):
+        return TimePart(names, value.number.timestamp_part.name.lower(), compare, value.number.number)
+    return Number(names, compare, value.number.number)
+
+
+_MAKE: Final[Mapping[type, Callable[[Names, Any], Node]]] = {
+    SigmaTimestampPart: lambda names, value: TimePart(names, value.timestamp_part.name.lower(), "eq", value.number),
+    SigmaNumber: lambda names, value: Number(names, "eq", value.number),
+    SigmaBool: lambda names, value: Truth(names, value.boolean),
+    SigmaNull: lambda names, value: Exists(names, False),
+    SigmaExists: lambda names, value: Exists(names, bool(value)),
+    SigmaCIDRExpression: lambda names, value: Network(names, value.network),
+    SigmaCompareExpression: _compare,
+}
+
+
+def _text(names: Names, value: Any, *, anywhere: bool) -> Node:
+    parts = list(value.s)
+    if any(isinstance(part, Placeholder) for part in parts):
+        raise UnsupportedError("placeholders (%name%) are not supported")
+    ends = anywhere or parts[:1] == [SpecialChars.WILDCARD_MULTI]
+    starts = anywhere or parts[-1:] == [SpecialChars.WILDCARD_MULTI]
+    while parts and parts[0] is SpecialChars.WILDCARD_MULTI:
+        del parts[0]
+    while parts and parts[-1] is SpecialChars.WILDCARD_MULTI:
+        del parts[-1]
+    cased = isinstance(value, SigmaCasedString)
+    literals = [part if cased else part.lower() for part in parts if isinstance(part, str)]
+    if len(parts) == len(literals) <= 1:
+        literal = "".join(literals)
+        return Text(names, literal, starts, ends, cased) if literal or not starts else Exists(names, True)
+    special = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
+    body = "".join(special[part] if part in special else re.escape(part) for part in parts)
+    flags = re.DOTALL if cased else re.DOTALL | re.IGNORECASE
+    pattern = re.compile(("" if ends else r"\A") + body + ("" if starts else r"\Z"), flags)
+    return Pattern(names, pattern, max(literals, key=len, default="").lower())
+
+
+def _pattern(names: Names, value: Any, modifiers: list[Any]) -> Node:
+    """Sigma's `re` is found anywhere in the text and minds case, unless a modifier says otherwise."""
+    flags = 0
+    for flag in value.flags:
+        flags |= _FLAGS[flag.name]
+    before = r"\A" if SigmaStartswithModifier in modifiers else ""
+    after = r"\Z" if SigmaEndswithModifier in modifiers else ""
+    return Pattern(
+        names, re.compile(f"{before}(?:{value.regexp})(?:{after})" if before or after else str(value.regexp), flags)
+    )
+
+
+# --- correlations -----------------------------------------------------------------------------------------------------
+
+
+def _correlation(file: str, document: Document) -> CorrelationRule:
+    try:
+        parsed = SigmaCorrelationRule.from_dict(dict(document.value))
+    except SigmaError as error:
+        raise RuleError(file, document.line_of("correlation"), _words(error)) from error
+    except (TypeError, AttributeError, ValueError, KeyError) as error:
+        raise RuleError(file, document.line, f"not a Sigma correlation: {error}") from error
+    kind = parsed.type.name.lower()
+    if kind not in get_args(CorrelationType):
+        raise RuleError(file, document.line_of("correlation", "type"), f"the type {kind!r} is not supported")
+    try:
+        condition = _correlation_condition(kind, parsed.condition)
+    except UnsupportedError as error:
+        raise RuleError(file, document.line_of("correlation", "condition"), _words(error)) from error
+    named = [one.reference for one in parsed.rules] if parsed.rules else parsed.condition.get_referenced_rules()
+    return CorrelationRule(
+        type=kind,
+        rules=tuple(named),
+        group_by=tuple(parsed.group_by or ()),
+        timespan=timedelta(seconds=parsed.timespan.seconds),
+        condition=condition,
+        aliases=parsed.aliases.to_dict(),
+        generate=parsed.generate,
+        **_common(file, document, parsed),
+    )
+
+
+def _correlation_condition(kind: str, condition: Any) -> Compare | Expression:
+    if hasattr(condition, "parsed"):
+        if kind == "temporal_ordered":
+            raise UnsupportedError("an expression says no order: use a list of rules with temporal_ordered")
+        return _expression(condition.parsed)
+    fields = condition.fieldref
+    names = tuple(fields) if isinstance(fields, list) else (fields,) if fields else ()
+    percentile = condition.percentile
+    if kind == "value_percentile" and (percentile is None or not 0 <= percentile <= 100):
+        raise UnsupportedError("value_percentile wants `percentile` between 0 and 100")
+    if len(names) > 1 and kind != "value_count":
+        raise UnsupportedError("only value_count takes several fields")
+    return Compare(condition.op.name.lower(), condition.count, names, percentile)
+
+
+def _expression(part: Any) -> Expression:
+    if isinstance(part, Reference):
+        return Expression("rule", rule=part.reference)
+    inner = tuple(_expression(one) for one in part.args)
+    if isinstance(part, CorrelationConditionNOT):
+        return Expression("not", inner)
+    return Expression("and" if isinstance(part, CorrelationConditionAND) else "or", inner)
