@@ -70,3 +70,7 @@ def _run(words: list[str]) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader went away; nothing may be written at exit
         return Exit.DONE
     return result if isinstance(result, int) else Exit.DONE
+
+
+if __name__ == "__main__":
+    run()

@@ -38,9 +38,14 @@ def answer(zone: Zone, wire: bytes) -> bytes | None:
         inner = any(other.endswith("." + name) for other in zone)
         reply.set_rcode(dns.rcode.NOERROR if inner else dns.rcode.NXDOMAIN)
     elif kind in records:
-        texts = [f'"{text}"' for text in records[kind]] if kind == "TXT" else records[kind]
+        texts = [_strings(text) for text in records[kind]] if kind == "TXT" else records[kind]
         reply.answer.append(dns.rrset.from_text_list(question.name, TTL, dns.rdataclass.IN, kind, texts))
     return reply.to_wire()
+
+
+def _strings(text: str) -> str:
+    """A TXT record as quoted strings of at most 255 octets (RFC 1035 section 3.3.14)."""
+    return " ".join(f'"{text[at : at + 250]}"' for at in range(0, max(len(text), 1), 250))
 
 
 def read_zone(path: Path) -> Zone:

@@ -1,0 +1,60 @@
+"""What every test may ask for, and the closing list of what could not run and why (in CI: a failure)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real mails, captures and suites that nobody here wrote, where they stand beside the project."""
+    if not SHARED.is_dir():
+        pytest.skip("../shared/data is not there: real mails and captures were not read")
+    return SHARED
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    yield port
+
+
+def needs(command: str, package: str) -> str:
+    """The path of a Debian program that a test needs; a test without it is skipped and listed at the end."""
+    found = shutil.which(command)
+    if found is None:
+        pytest.skip(f"{command} is not there: apt install {package}")
+    return found
+
+
+def _reasons(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    skipped = terminalreporter.stats.get("skipped", [])
+    return sorted(
+        {f"{one.nodeid}: {one.longrepr[2] if isinstance(one.longrepr, tuple) else one.longrepr}" for one in skipped}
+    )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reasons = _reasons(terminalreporter)
+    terminalreporter.section("what could not run here")
+    for line in reasons or ["nothing: every test that was chosen ran"]:
+        terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") and exitstatus == 0 and reporter is not None and _reasons(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
