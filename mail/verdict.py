@@ -1,4 +1,4 @@
-"""What was found and what it means: finding, verdict, judgement, and the pure function that decides (invariant 5). Pure."""
+"""What was found and what it means: finding, verdict, judgement, and the function that decides. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What happens for one recipient (raw address). `reply` is set when it was given at RCPT, else the message's counts."""
+    """What happens for one recipient (raw address). `reply` is set when RCPT was refused, else the message's counts."""
 
     recipient: bytes
     disposition: Disposition
