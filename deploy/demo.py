@@ -6,7 +6,6 @@ import base64
 import json
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deploy.authority import make_authority, make_certificate, write_private
 from deploy.mailboxes import Mailbox
+from deploy.ports import Ports
 from hudhud import release
 from hudhud.entity import Registry
 from hudhud.people import Person, Role, hash_password, write_people
@@ -46,48 +46,6 @@ PEOPLE: tuple[tuple[str, str, str, Role, str | None], ...] = (
     ("tariq", "طارق سلوم", "Tariq Salloum", "auditor", None),
 )
 SIGNERS = ("omar", "samar")
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """The loopback ports of a lab, counted from one base, so that two labs stand beside each other."""
-
-    base: int = 2500
-
-    @property
-    def mx(self) -> int:
-        return self.base + 25
-
-    @property
-    def submission(self) -> int:
-        return self.base + 87
-
-    @property
-    def submissions(self) -> int:
-        return self.base + 65
-
-    @property
-    def control(self) -> int:
-        return self.base + 30
-
-    @property
-    def intake(self) -> int:
-        return self.base + 31
-
-    @property
-    def console(self) -> int:
-        return self.base + 32
-
-    @property
-    def dns(self) -> int:
-        return self.base + 53
-
-    @property
-    def elastic(self) -> int:
-        return self.base + 92
-
-    def mailbox(self, number: int) -> int:
-        return self.base + 100 + number
 
 
 def demo_registry() -> Registry:

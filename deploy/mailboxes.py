@@ -19,6 +19,9 @@ from hudhud import log
 
 MAX_LINE = 4096  # octets of one command line
 MAX_MESSAGE = 64 * 1024 * 1024  # octets
+HOLD = (
+    "closed"  # while this file stands in the root, every listener answers 421: the tour closes the ministries with it
+)
 
 _log = log.get(__name__)
 _numbers = count()
@@ -68,6 +71,9 @@ class Session:
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
+            if (self._root / HOLD).exists():
+                writer.write(b"421 4.3.2 closed for a while\r\n")
+                return
             writer.write(f"220 {self._mailbox.domains[0]} lab {self._mailbox.protocol.upper()}\r\n".encode())
             while line := await reader.readuntil(b"\n"):
                 verb, _, rest = line.strip().partition(b" ")

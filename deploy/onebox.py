@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from deploy import demo, mailboxes, zone
+from deploy.ports import Ports
 from deploy.programs import Program, running
 from hudhud import config, log, tls
 from hudhud.cli import Exit, Problem, err, out, progress, table
@@ -61,7 +62,7 @@ async def _up(data: Path, store: Literal["sqlite", "elastic"], base: int, tour: 
         raise Problem(
             f"a lab runs already in {data} (process {other}); stop it, or choose another --data and --port-base"
         )
-    path = _prepare(data, store, demo.Ports(base))
+    path = _prepare(data, store, Ports(base))
     settings = config.load(path).settings
     _ports_are_free(settings)
     stop = asyncio.Event()
@@ -121,7 +122,7 @@ async def _lab(data: Path, settings: Settings) -> AsyncIterator[None]:
     host, _, port = settings.dns.nameservers[0].rpartition(":")
     servers = [await zone.serve(data / "zone.json", host, int(port))]
     context = tls.server_context(data / "tls" / "mta.pem", data / "tls" / "mta.key")
-    base = demo.Ports(int(settings.relay.mx[0].rpartition(":")[2]) - demo.Ports(0).mx)
+    base = Ports(int(settings.relay.mx[0].rpartition(":")[2]) - Ports(0).mx)
     played = [mailbox for _, mailbox in demo.mailboxes(demo.demo_registry(), base)]
     servers += await mailboxes.serve(played, data / "mailboxes", context)
     try:

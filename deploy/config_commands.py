@@ -1,0 +1,75 @@
+"""`hudhud config`, `hudhud audit`: is the configuration right, where is each setting from, is the record whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cyclopts import App
+
+from hudhud import audit as chain
+from hudhud import config, release
+from hudhud.cli import Exit, Problem, out, out_json, table
+
+app = App(name="config", help="Check hudhud.toml; show every setting and where it came from.")
+audit = App(name="audit", help="Verify the audit chains: one changed byte is found.")
+
+
+@app.command
+def check(path: Path = Path(config.DEFAULT)) -> int:
+    """Read hudhud.toml whole; the first mistake is named with file, line, key and what was expected."""
+    found = config.load(path)
+    set_here = sum(1 for _, _, origin in found.effective() if origin != "default")
+    out(f"{path}: right; {set_here} settings stand in the file, the others are defaults")
+    return Exit.DONE
+
+
+@app.command
+def show(*, config: Path = Path(config.DEFAULT), json: bool = False, changed: bool = False) -> int:
+    """Print the effective settings, each with the place it came from.
+
+    Parameters
+    ----------
+    config
+        The file to read.
+    json
+        One JSON object a line.
+    changed
+        Only what the file sets.
+    """
+    rows = [row for row in _load(config).effective() if not changed or row[2] != "default"]
+    if json:
+        for key, value, origin in rows:
+            out_json({"key": key, "value": value, "origin": origin})
+    else:
+        table(str(config), ("setting", "value", "from"), rows)
+    return Exit.DONE
+
+
+def _load(path: Path) -> config.Config:
+    return config.load(path)
+
+
+@audit.command
+def verify(paths: list[Path] | None = None, /, *, config: Path = Path(config.DEFAULT)) -> int:
+    """Verify audit chains; without PATHS, all of this node's.
+
+    Parameters
+    ----------
+    paths
+        Chain files.
+    config
+        Where the node's data and key are found.
+    """
+    settings = _load(config).settings
+    chains = paths or sorted(settings.path("audit").glob("*.chain"))
+    if not chains:
+        raise Problem(f"there is no audit chain in {settings.path('audit')}", Exit.NO)
+    public = release.SigningKey.load(settings.path("keys", "node.key")).public
+    broken = 0
+    for path in chains:
+        problems = chain.verify(path, public)
+        broken += bool(problems)
+        out(f"{path.name}: {'whole' if not problems else f'{len(problems)} problems'}")
+        for problem in problems:
+            out(f"  record {problem.line}: {problem.what}")
+    return Exit.NO if broken else Exit.DONE

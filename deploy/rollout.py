@@ -1,0 +1,191 @@
+"""The roll-out: two hundred bodies from one CSV file, whole or not at all, and how ready each of them is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hudhud.entity import Entity, Registry, a_label
+from hudhud.registry import FILE, parse_registry
+
+COLUMNS = ("code", "name_ar", "name_en", "domains")  # must be filled in every row
+OPTIONAL = (
+    *("parent", "sector", "server_networks", "staff_networks", "public_networks", "mail_hosts", "next_hop", "protocol"),
+    *("tls", "diwan", "contact_name", "contact_email", "contact_phone", "contact_language"),
+)
+MAX_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class RowError:
+    """What is wrong with one row: `row` counts as a spreadsheet does, the heading is row 1."""
+
+    row: int
+    column: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"row {self.row}, {self.column}: {self.problem}" if self.column else f"row {self.row}: {self.problem}"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """How far a body is: what stands in its way, in words; ready when nothing does."""
+
+    code: str
+    name: str
+    obstacles: tuple[str, ...]
+
+    @property
+    def ready(self) -> bool:
+        return not self.obstacles
+
+
+class Mx(Protocol):
+    """Who answers for a domain's mail: the addresses of its MX hosts, or a word for why there are none."""
+
+    async def addresses(self, domain: str) -> Sequence[str] | str: ...
+
+
+def read_rows(data: bytes) -> tuple[list[dict[str, str]], list[RowError]]:
+    """The rows of the CSV and everything that is wrong with them; every fault is named, not the first alone."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        return [], [RowError(data[: error.start].count(b"\n") + 1, "", "is not UTF-8; save the sheet as CSV UTF-8")]
+    first = text.partition("\n")[0]
+    reader = csv.DictReader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
+    heading = [name.strip() for name in reader.fieldnames or ()]
+    errors = [RowError(1, name, "this column is missing") for name in COLUMNS if name not in heading]
+    known = {*COLUMNS, *OPTIONAL}
+    errors += [RowError(1, name, "is no column that is known") for name in heading if name not in known]
+    if errors:
+        return [], errors
+    reader.fieldnames = heading
+    rows: list[dict[str, str]] = []
+    for number, raw in enumerate(reader, 2):
+        if number > MAX_ROWS:
+            return [], [RowError(number, "", f"more than {MAX_ROWS} rows")]
+        row = {key: (value or "").strip() for key, value in raw.items() if isinstance(key, str)}
+        if any(row.values()):
+            rows.append({**row, "#": str(number)})
+            errors += _row_errors(number, row)
+    return rows, [*errors, *_doubles(rows)]
+
+
+def _row_errors(number: int, row: Mapping[str, str]) -> Iterator[RowError]:
+    for name in COLUMNS:
+        if not row.get(name):
+            yield RowError(number, name, "is empty")
+    code = row.get("code", "")
+    if code and not (code.isascii() and code.replace("-", "").isalnum()):
+        yield RowError(number, "code", f"{code!r} is not made of ASCII letters, digits and hyphens")
+    for domain in _words(row.get("domains", "")):
+        try:
+            a_label(domain)
+        except ValueError as error:
+            yield RowError(number, "domains", str(error))
+    for column in ("server_networks", "staff_networks", "public_networks"):
+        for text in _words(row.get(column, "")):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                yield RowError(number, column, str(error))
+    for text in _words(row.get("mail_hosts", "")):
+        try:
+            ipaddress.ip_address(text)
+        except ValueError as error:
+            yield RowError(number, "mail_hosts", str(error))
+    for column, allowed in (
+        ("protocol", ("smtp", "lmtp")),
+        ("tls", ("none", "may", "verify")),
+        ("contact_language", ("ar", "en")),
+    ):
+        if row.get(column) and row[column] not in allowed:
+            yield RowError(number, column, f"{row[column]!r} is none of {', '.join(allowed)}")
+    if row.get("contact_email") and row["contact_email"].count("@") != 1:
+        yield RowError(number, "contact_email", f"{row['contact_email']!r} is not an e-mail address")
+    if row.get("next_hop") and not _hop(row["next_hop"])[1].isdigit():
+        yield RowError(number, "next_hop", f"{row['next_hop']!r} is not host or host:port")
+
+
+def _doubles(rows: Sequence[Mapping[str, str]]) -> Iterator[RowError]:
+    seen: dict[tuple[str, str], str] = {}
+    for row in rows:
+        for column, value in (
+            ("code", row.get("code", "")),
+            *(("domains", d.lower()) for d in _words(row.get("domains", ""))),
+        ):
+            before = seen.setdefault((column, value), row["#"])
+            if value and before != row["#"]:
+                yield RowError(int(row["#"]), column, f"{value!r} stands in row {before} already")
+
+
+def merge(current: bytes, rows: Sequence[Mapping[str, str]]) -> tuple[bytes, Registry]:
+    """registry.toml with the bodies of `rows` added; RegistryError where the whole does not fit together."""
+    present = parse_registry({FILE: current}).entities
+    fresh = [row for row in rows if row["code"] not in present]
+    text = current.rstrip() + b"\n" + "".join(_table(row) for row in fresh).encode()
+    return text, parse_registry({FILE: text})
+
+
+def _table(row: Mapping[str, str]) -> str:
+    networks = [
+        f"{{ prefix = {_quote(prefix)}, class = {_quote(kind)} }}"
+        for kind in ("server", "staff", "public")
+        for prefix in _words(row.get(f"{kind}_networks", ""))
+    ]
+    lines = [f"\n[entity.{row['code']}]"]
+    lines += [
+        f"{key} = {_quote(row[key])}" for key in ("name_ar", "name_en", "parent", "sector", "diwan") if row.get(key)
+    ]
+    lines.append(f"domains = [{', '.join(_quote(d) for d in _words(row['domains']))}]")
+    lines.append(f"networks = [{', '.join(networks)}]")
+    lines.append(f"mail_hosts = [{', '.join(_quote(h) for h in _words(row.get('mail_hosts', '')))}]")
+    if row.get("next_hop"):
+        host, port = _hop(row["next_hop"])
+        protocol, security = _quote(row.get("protocol") or "smtp"), _quote(row.get("tls") or "may")
+        lines.append(f"next_hop = {{ host = {_quote(host)}, port = {port}, protocol = {protocol}, tls = {security} }}")
+    if row.get("contact_email"):
+        name, email = _quote(row.get("contact_name", "")), _quote(row["contact_email"])
+        phone, language = _quote(row.get("contact_phone", "")), _quote(row.get("contact_language") or "ar")
+        contact = f"role = {_quote('security')}, name = {name}, email = {email}, phone = {phone}, language = {language}"
+        lines.append(f"contacts = [{{ {contact} }}]")
+    return "\n".join(lines) + "\n"
+
+
+def _quote(text: str) -> str:
+    """A TOML basic string."""
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\u{ord(c):04x}" for c in text)
+    return f'"{escaped}"'
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(";", " ").replace("|", " ").replace(",", " ").split()
+
+
+def _hop(text: str) -> tuple[str, str]:
+    host, colon, port = text.rpartition(":")
+    return (host, port) if colon and "." in host else (text, "25")
+
+
+async def readiness(entity: Entity, registry: Registry, mx: Mx) -> Readiness:
+    """What stands between a body and the national mail: server, contact, where its MX stands."""
+    obstacles = []
+    if entity.next_hop is None:
+        obstacles.append("no mailbox server: give next_hop, or open mailboxes for it on a shared server")
+    if not entity.contacts:
+        obstacles.append("no contact: the response centre cannot reach it")
+    if not entity.domains:
+        obstacles.append("no domain")
+    for domain in entity.domains:
+        hosts = await mx.addresses(domain)
+        if isinstance(hosts, str):
+            obstacles.append(f"{domain}: MX {hosts}")
+        elif abroad := [host for host in hosts if not registry.is_national_address(host)]:
+            obstacles.append(f"{domain}: MX abroad ({', '.join(abroad[:3])})")
+    return Readiness(entity.code, entity.name_en, tuple(obstacles))
