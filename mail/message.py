@@ -6,8 +6,10 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mail.envelope import Envelope
+if TYPE_CHECKING:
+    from mail.envelope import Envelope
 
 MAX_FIELDS = 2000  # header fields read of one message; the rest counts as body (and a finding says so)
 

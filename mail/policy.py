@@ -1,0 +1,146 @@
+"""The policy that is live: registry, what is asked of each body, exemptions; compiled from their releases. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import msgspec
+
+from hudhud import toml
+from hudhud.entity import Registry
+from mail.exempt import Exemption
+from mail.verdict import Disposition
+
+if TYPE_CHECKING:
+    from mail.envelope import Address
+    from rules.ruleset import Ruleset
+
+FILE = "policy.toml"
+MiB = 1024 * 1024
+
+PolicyError = toml.PlaceError
+Foreign = Literal["refuse", "reply-only", "allow"]
+Inbound = Literal["accept", "tag", "hold"]
+Strength = Literal["accept", "tag", "hold", "reject"]
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is asked of a body; policy.toml gives the defaults in [default] and differences in [entity.CODE]."""
+
+    foreign: Foreign = "reply-only"  # rule B
+    reply_days: int = 30  # days; how long whoever wrote first may be answered in that thread
+    leak: Literal["tag", "hold", "reject"] = "reject"  # rule A: a foreign Reply-To and its like
+    inbound: Inbound = "accept"  # rule C: mail from abroad
+    max_size: int = 35 * MiB  # octets of DATA
+    null_sender: bool = False  # whether accounts may send with an empty MAIL FROM
+    ambiguous: Strength = "tag"  # mail programs would read different contents
+    encrypted: Strength = "tag"  # an attachment that cannot be examined without its password
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: str
+    default: dict[str, object] = {}
+    entity: dict[str, dict[str, object]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A policy.toml that was read: the default rules, those of bodies that differ, and its lines."""
+
+    version: str
+    default: Rules
+    entities: Mapping[str, Rules]
+    where: Mapping[str, int] = field(default_factory=dict)
+
+
+def parse_policy(files: Mapping[str, bytes]) -> Document:
+    """The policy of a release; PolicyError names file, line and key."""
+    if FILE not in files:
+        raise PolicyError(FILE, 0, "", "is missing from the policy's files")
+    raw, where = toml.read(FILE, files[FILE])
+    document = toml.convert(raw, _Document, file=FILE, where=where)
+    default = toml.convert(document.default, Rules, file=FILE, where=where, prefix="default")
+    base = msgspec.structs.asdict(default)
+    entities = {}
+    for code, values in document.entity.items():
+        toml.convert(values, Rules, file=FILE, where=where, prefix=f"entity.{code}")
+        entities[code] = toml.convert(base | values, Rules, file=FILE, where=where, prefix=f"entity.{code}")
+    for key, rules in (("default", default), *((f"entity.{code}", rules) for code, rules in entities.items())):
+        _check_numbers(key, rules, where)
+    return Document(document.version, default, entities, where)
+
+
+def _check_numbers(key: str, rules: Rules, where: Mapping[str, int]) -> None:
+    for name, low, high in (("reply_days", 1, 366), ("max_size", 1024, 1024 * MiB)):
+        if not low <= getattr(rules, name) <= high:
+            place = f"{key}.{name}"
+            raise PolicyError(FILE, toml.line_of(place, where), place, f"is between {low} and {high}")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Immutable. Look-ups cost one or a few dictionaries."""
+
+    version: str
+    registry: Registry
+    default: Rules
+    entities: Mapping[str, Rules]
+    exemptions: Mapping[tuple[str, str], tuple[Exemption, ...]]
+
+    def rules(self, entity: str | None) -> Rules:
+        """What is asked of the body with that code; the default for any other."""
+        return self.entities.get(entity or "", self.default)
+
+    def foreign(self, entity: str) -> Foreign:
+        """Rule B for that body."""
+        return self.rules(entity).foreign
+
+    def reply_since(self, entity: str, now: datetime) -> datetime:
+        """From when on a message from abroad may still be answered."""
+        return now - timedelta(days=self.rules(entity).reply_days)
+
+    def leak(self, entity: str) -> Disposition:
+        """Rule A for that body."""
+        return Disposition.of(self.rules(entity).leak)
+
+    def exemption(self, sender: Address, recipient: Address, now: datetime, size: int | None) -> Exemption | None:
+        """One in force for that pair and size (octets; None: not known yet), the narrowest scope first."""
+        for s in _scopes(sender):
+            for r in _scopes(recipient):
+                for exemption in self.exemptions.get((s, r), ()):
+                    if exemption.in_force(now) and exemption.fits(size):
+                        return exemption
+        return None
+
+
+def _scopes(address: Address) -> tuple[str, str]:
+    return f"{address.local.lower()}@{address.domain}", address.domain
+
+
+def compile_policy(document: Document, registry: Registry, exemptions: Iterable[Exemption] = ()) -> Policy:
+    """Puts the three releases together. PolicyError names the line of a body that the registry does not know."""
+    for code in document.entities:
+        if code not in registry.entities:
+            key = f"entity.{code}"
+            problem = "the registry has no body with that code"
+            raise PolicyError(FILE, toml.line_of(key, document.where), key, problem)
+    table: dict[tuple[str, str], tuple[Exemption, ...]] = {}
+    for exemption in exemptions:
+        key_pair = exemption.sender, exemption.recipient
+        table[key_pair] = (*table.get(key_pair, ()), exemption)
+    return Policy(document.version, registry, document.default, document.entities, table)
+
+
+class LiveRules(Protocol):
+    """What judges read once a message: the policy and the ruleset that are live."""
+
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def ruleset(self) -> Ruleset: ...
+    def refresh(self) -> bool:
+        """Looks for new releases; True when something was swapped."""
+        ...
