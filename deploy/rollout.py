@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,36 +81,50 @@ def _row_errors(number: int, row: Mapping[str, str]) -> Iterator[RowError]:
     for name in COLUMNS:
         if not row.get(name):
             yield RowError(number, name, "is empty")
-    code = row.get("code", "")
-    if code and not (code.isascii() and code.replace("-", "").isalnum()):
-        yield RowError(number, "code", f"{code!r} is not made of ASCII letters, digits and hyphens")
-    for domain in _words(row.get("domains", "")):
-        try:
-            a_label(domain)
-        except ValueError as error:
-            yield RowError(number, "domains", str(error))
-    for column in ("server_networks", "staff_networks", "public_networks"):
+    for column, check in VALUES:
         for text in _words(row.get(column, "")):
             try:
-                ipaddress.ip_network(text)
+                check(text)
             except ValueError as error:
                 yield RowError(number, column, str(error))
-    for text in _words(row.get("mail_hosts", "")):
-        try:
-            ipaddress.ip_address(text)
-        except ValueError as error:
-            yield RowError(number, "mail_hosts", str(error))
-    for column, allowed in (
-        ("protocol", ("smtp", "lmtp")),
-        ("tls", ("none", "may", "verify")),
-        ("contact_language", ("ar", "en")),
-    ):
-        if row.get(column) and row[column] not in allowed:
-            yield RowError(number, column, f"{row[column]!r} is none of {', '.join(allowed)}")
-    if row.get("contact_email") and row["contact_email"].count("@") != 1:
-        yield RowError(number, "contact_email", f"{row['contact_email']!r} is not an e-mail address")
-    if row.get("next_hop") and not _hop(row["next_hop"])[1].isdigit():
-        yield RowError(number, "next_hop", f"{row['next_hop']!r} is not host or host:port")
+
+
+def _code(text: str) -> None:
+    if not (text.isascii() and text.replace("-", "").isalnum()):
+        raise ValueError(f"{text!r} is not made of ASCII letters, digits and hyphens")
+
+
+def _email(text: str) -> None:
+    if text.count("@") != 1:
+        raise ValueError(f"{text!r} is not an e-mail address")
+
+
+def _next_hop(text: str) -> None:
+    if not _hop(text)[1].isdigit():
+        raise ValueError(f"{text!r} is not host or host:port")
+
+
+def _one_of(*allowed: str) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        if text not in allowed:
+            raise ValueError(f"{text!r} is none of {', '.join(allowed)}")
+
+    return check
+
+
+VALUES: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("code", _code),
+    ("domains", a_label),
+    ("server_networks", ipaddress.ip_network),
+    ("staff_networks", ipaddress.ip_network),
+    ("public_networks", ipaddress.ip_network),
+    ("mail_hosts", ipaddress.ip_address),
+    ("next_hop", _next_hop),
+    ("protocol", _one_of("smtp", "lmtp")),
+    ("tls", _one_of("none", "may", "verify")),
+    ("contact_email", _email),
+    ("contact_language", _one_of("ar", "en")),
+)
 
 
 def _doubles(rows: Sequence[Mapping[str, str]]) -> Iterator[RowError]:

@@ -1,0 +1,223 @@
+"""`hudhud registry`: the public bodies — check a file, show one, who is this address, import many, onboard one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from cyclopts import App
+
+from deploy import rollout
+from hudhud import config as configuration
+from hudhud import release
+from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
+from hudhud.clock import SYSTEM
+from hudhud.entity import Entity, Registry
+from hudhud.registry import FILE, parse_registry
+from hudhud.settings import Settings
+
+app = App(name="registry", help="The public bodies: check, show, who, import, onboard.")
+CONFIG = Path(configuration.DEFAULT)
+
+
+def live_registry(settings: Settings) -> tuple[bytes, Registry]:
+    """registry.toml of the live release, and the registry that it makes."""
+    found = release.load(settings.path(settings.releases.folder), "registry", release.trust(settings.releases))
+    return found.files[FILE], parse_registry(found.files, version=found.digest[:12])
+
+
+@app.command
+def check(path: Path) -> int:
+    """Read a registry.toml and the prefix lists beside it; the first mistake is named with file, line and key."""
+    folder = path if path.is_dir() else path.parent
+    files = {one.name: one.read_bytes() for one in folder.iterdir() if one.suffix in {".txt", ".cidr"}}
+    files[FILE] = (folder / FILE if path.is_dir() else path).read_bytes()
+    found = parse_registry(files)
+    domains = sum(len(entity.domains) for entity in found.entities.values())
+    prefixes = len(found.national_prefixes)
+    out(f"{path}: right; {len(found.entities)} bodies, {domains} domains, {prefixes} national prefixes")
+    return Exit.DONE
+
+
+@app.command
+def show(code: str = "", *, config: Path = CONFIG, json: bool = False) -> int:
+    """Show all bodies, or the one with the national code CODE.
+
+    Parameters
+    ----------
+    code
+        National code of one body; without it, all.
+    config
+        Where the live registry is found.
+    json
+        JSON: one object for one body, one a line for all.
+    """
+    _, registry = live_registry(configuration.load(config).settings)
+    if code and code not in registry.entities:
+        raise Problem(f"the registry has no body with the code {code!r}; `hudhud registry show` lists them", Exit.NO)
+    chosen = [registry.entities[code]] if code else list(registry.entities.values())
+    if json:
+        for entity in chosen:
+            out_json(_as_json(entity))
+    elif code:
+        table(f"{chosen[0].name_en} · {chosen[0].name_ar}", ("what", "value"), _details(chosen[0]))
+    else:
+        columns = ("code", "name", "الاسم", "domains", "networks", "next hop")
+        table("Public bodies", columns, [_row(entity) for entity in chosen])
+    return Exit.DONE
+
+
+def _as_json(entity: Entity) -> object:
+    networks = [{"prefix": str(n.prefix), "class": n.kind} for n in entity.networks]
+    return {
+        "code": entity.code,
+        "name": {"ar": entity.name_ar, "en": entity.name_en},
+        "parent": entity.parent,
+        "domains": entity.domains,
+        "networks": networks,
+        "mail_hosts": [str(host) for host in entity.mail_hosts],
+        "next_hop": msgspec.to_builtins(entity.next_hop),
+        "diwan": entity.diwan,
+        "contacts": msgspec.to_builtins(entity.contacts),
+    }
+
+
+def _row(entity: Entity) -> Sequence[object]:
+    networks = ", ".join(f"{network.prefix} ({network.kind})" for network in entity.networks)
+    return entity.code, entity.name_en, entity.name_ar, ", ".join(entity.domains), networks, _hop(entity)
+
+
+def _hop(entity: Entity) -> str:
+    hop = entity.next_hop
+    return f"{hop.protocol} {hop.host}:{hop.port}, TLS {hop.tls}" if hop else "none"
+
+
+def _details(entity: Entity) -> list[tuple[str, str]]:
+    rows = [("code", entity.code), ("domains", "\n".join(entity.domains))]
+    rows += [("network", f"{network.prefix} ({network.kind})") for network in entity.networks]
+    rows += [("mail host", str(host)) for host in entity.mail_hosts]
+    rows += [("next hop", _hop(entity)), ("diwan", entity.diwan)]
+    return rows + [(f"contact: {c.role}", f"{c.name} <{c.email}> {c.phone} ({c.language})") for c in entity.contacts]
+
+
+@app.command
+def who(asked: str, *, config: Path = CONFIG, json: bool = False) -> int:
+    """Whose is this IP address, domain or e-mail address, and is it national? Exit code 1 where it is nobody's.
+
+    Parameters
+    ----------
+    asked
+        An IP address, a domain or an e-mail address.
+    config
+        Where the live registry is found.
+    json
+        One JSON object.
+    """
+    _, registry = live_registry(configuration.load(config).settings)
+    try:
+        found = registry.who(asked)
+    except ValueError as error:
+        raise Problem(f"{error}; write an IP address, a domain or an e-mail address") from None
+    code = found.entity.code if found.entity else None
+    kind = found.network.kind if found.network else None
+    if json:
+        out_json({"asked": asked, "entity": code, "network": kind, "national": found.national, "reason": found.reason})
+    else:
+        national = {True: "national", False: "foreign", None: "national or not: its mail hosts decide"}[found.national]
+        owner = f"{found.entity.name_en} ({code})" if found.entity else "nobody's in the registry"
+        out(f"{asked}: {owner}; {national}; {found.reason}")
+    return Exit.DONE if found.entity or found.national else Exit.NO
+
+
+@app.command(name="import")
+def import_(path: Path, *, config: Path = CONFIG, publish: bool = False, note: str = "", json: bool = False) -> int:
+    """Import public bodies from a CSV file, whole or not at all, and show how ready each is.
+
+    Parameters
+    ----------
+    path
+        CSV in UTF-8 with the columns code, name_ar, name_en, domains and, where known, parent, sector, server_networks,
+        staff_networks, public_networks, mail_hosts, next_hop, protocol, tls, diwan, contact_name, contact_email,
+        contact_phone, contact_language. Several values in a cell are separated by spaces.
+    config
+        Where the live registry is found.
+    publish
+        Sign the new registry with the desk's key and make it live; without it nothing changes.
+    note
+        Why, for the release's history.
+    json
+        One JSON object a body.
+    """
+    settings = configuration.load(config).settings
+    rows, errors = rollout.read_rows(path.read_bytes())
+    for error in errors:
+        err(f"{path.name}: {error}")
+    if errors:
+        raise Problem(f"{path.name}: {len(errors)} mistakes; nothing was imported", Exit.NO)
+    current, _ = live_registry(settings)
+    text, registry = rollout.merge(current, rows)
+    known = {row["code"] for row in rows}
+    states = asyncio.run(_readiness([e for e in registry.entities.values() if e.code in known], registry, settings))
+    for state in states if json else ():
+        out_json({"code": state.code, "name": state.name, "ready": state.ready, "obstacles": state.obstacles})
+    if not json:
+        _show_readiness(states)
+    if publish:
+        _publish(settings, {FILE: text}, note or f"import of {path.name}")
+        out(f"Live: {len(registry.entities)} bodies.")
+    elif not json:
+        out("Nothing was changed; --publish makes it live.")
+    return Exit.DONE
+
+
+def _show_readiness(states: Sequence[rollout.Readiness]) -> None:
+    rows = [(s.code, s.name, "ready" if s.ready else "not yet", "; ".join(s.obstacles)) for s in states]
+    table("Readiness", ("code", "name", "state", "what stands in the way"), rows)
+    count = len(states)
+    for word, part in (
+        ("ready", ""),
+        ("without a server", "no mailbox server"),
+        ("with MX abroad", "MX abroad"),
+        ("without contact", "no contact"),
+    ):
+        found = sum(1 for s in states if (s.ready if not part else any(part in o for o in s.obstacles)))
+        out(f"{found} of {count} {word}")
+
+
+async def _readiness(entities: Sequence[Entity], registry: Registry, settings: Settings) -> list[rollout.Readiness]:
+    from deploy.mxhosts import MxHosts
+
+    hosts = MxHosts(settings.dns)
+    states = []
+    with progress("Asking the DNS", len(entities)) as bar:
+        for entity in entities:
+            states.append(await rollout.readiness(entity, registry, hosts))
+            bar.advance(1, entity.code)
+    return states
+
+
+def _publish(settings: Settings, files: dict[str, bytes], note: str) -> None:
+    folder, now = settings.path(settings.releases.folder), SYSTEM.now()
+    key = release.SigningKey.load(settings.path("keys", "desk.key"))
+    digest = release.write(folder, "registry", files, author="desk", note=note, now=now, keys=[key])
+    release.publish(folder, "registry", digest, now=now, keys=[key])
+
+
+@app.command
+def onboard(code: str, *, config: Path = CONFIG, language: str = "en") -> int:
+    """Walk one body to the national mail: contacts, DNS records to publish, a test mail explained, shadow, enforce.
+
+    Parameters
+    ----------
+    code
+        National code of the body.
+    config
+        Where the live registry and the keys are found.
+    language
+        Language of what the body's people are shown: ar or en.
+    """
+    from deploy.onboarding import walk
+
+    return asyncio.run(walk(configuration.load(config), code, language))
