@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -141,3 +142,14 @@ async def sinks() -> AsyncIterator[Callable[..., Awaitable[Sink]]]:
     yield start
     for sink in started:
         await sink.stop()
+
+
+@pytest.fixture(scope="session")
+def real_mails() -> list[bytes]:
+    """Public mails of the shared test data with CRLF line ends and without NUL: strange, but lawful on the wire."""
+    data = Path(__file__).parents[3].parent / "shared" / "data" / "mail"
+    if not data.is_dir():
+        pytest.skip(f"needs the shared test data in {data}")
+    paths = sorted(path for folder in ("mime", "corpus") for path in (data / folder).rglob("*") if path.is_file())
+    mails = (path.read_bytes().replace(b"\r", b"").replace(b"\n", b"\r\n") for path in paths[::4])
+    return [mail if mail.endswith(b"\r\n") else mail + b"\r\n" for mail in mails if mail and b"\0" not in mail]
