@@ -19,6 +19,7 @@ EXTERNALS: Final[Mapping[str, str | int]] = {
     "part": "",  # header | body | attachment
     "depth": 0,  # 0 = in the message, 1 = in an archive or document in it, ...
     "ambiguous": 0,  # 1 = the readings of the message differ
+    "encrypted_beside": 0,  # how many other parts of the message only a password opens
 }
 """What a mail rule may ask beside the bytes. Names that are not listed are refused in a rule and ignored in a scan."""
 
