@@ -153,6 +153,7 @@ class IncidentQuery:
     entity: str | None = None
     owner: str | None = None
     audience: str | None = None
+    severity: int = 0  # at least
     text: str = ""
     order: Literal["newest", "severity"] = "newest"
     limit: int = 50
