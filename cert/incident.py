@@ -173,7 +173,7 @@ def note(incident: Incident, text: str, actor: str, now: datetime) -> Change:
 
 
 def merge(winner: Incident, loser: Incident, actor: str, now: datetime, reason: str = "") -> tuple[Change, Change]:
-    """(winner's change, loser's change): the loser redirects to the winner. What they count is counted by the caller."""
+    """(winner's change, loser's change): the loser redirects to the winner. The caller counts what they count."""
     _standing(winner, "merged")
     _standing(loser, "merged")
     if winner.id == loser.id:

@@ -147,7 +147,7 @@ class AlertSummary:
 
 @dataclass(frozen=True, slots=True)
 class IncidentQuery:
-    """Incidents of the queue. Empty `statuses`: all that are not merged. `text` is looked for in titles, keys, rules."""
+    """Incidents of the queue. Empty `statuses`: all that are not merged. `text` is sought in titles, keys and rules."""
 
     statuses: tuple[Status, ...] = ()
     entity: str | None = None
@@ -219,7 +219,7 @@ class Store(Protocol):
         ...
 
     async def counts(self, query: Query, field: str, limit: int = 20) -> tuple[Bucket, ...]:
-        """Events per value of a keyword field, most frequent first, then by value; query.limit and after do not count."""
+        """Events per value of a keyword field, most frequent first, then by value; limit and after of `query` are idle."""
         ...
 
     async def histogram(self, query: Query, step: Literal["minute", "hour", "day"]) -> tuple[Bucket, ...]:

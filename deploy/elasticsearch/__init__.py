@@ -1,0 +1,1 @@
+"""A real Elasticsearch on this machine: fetched by Maven, run without root, on loopback."""
