@@ -219,7 +219,7 @@ class Store(Protocol):
         ...
 
     async def counts(self, query: Query, field: str, limit: int = 20) -> tuple[Bucket, ...]:
-        """Events per value of a keyword field, most frequent first, then by value; limit and after of `query` are idle."""
+        """Events per value of a keyword field, most frequent first, then by value; no paging."""
         ...
 
     async def histogram(self, query: Query, step: Literal["minute", "hour", "day"]) -> tuple[Bucket, ...]:
