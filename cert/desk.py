@@ -51,23 +51,21 @@ class Desk:
             actor, "incident.note", id, expected, lambda seen: states.note(seen, text, actor, self._clock.now())
         )
 
-    async def merge(
-        self, actor: str, winner: str, winner_version: int, loser: str, loser_version: int, reason: str
-    ) -> Incident:
-        """Make `loser` part of `winner`; its id redirects from then on."""
-        one, other = await self._seen(winner, winner_version), await self._seen(loser, loser_version)
+    async def merge(self, actor: str, winner: tuple[str, int], loser: tuple[str, int], reason: str) -> Incident:
+        """Make `loser` part of `winner`, each as (id, version seen); the loser's id redirects from then on."""
+        one, other = await self._seen(*winner), await self._seen(*loser)
         taken, gone = states.merge(one, other, actor, self._clock.now(), reason)
-        self._record(actor, "incident.merge", one, reason, taken.incident, loser)
+        self._record(actor, "incident.merge", one, reason, taken.incident, other=other.id)
         await self._store.put_incident(gone)
         return await self._recount(
             await self._put_any(taken, lambda seen: states.merge(seen, other, actor, self._clock.now(), reason)[0])
         )
 
-    async def undo_merge(self, actor: str, winner: str, winner_version: int, loser: str, reason: str) -> Incident:
+    async def undo_merge(self, actor: str, winner: tuple[str, int], loser: str, reason: str) -> Incident:
         """Part `loser` from `winner` again: both count their own alerts, and the pipeline leaves them apart."""
-        one, other = await self._seen(winner, winner_version), await self._found(loser)
+        one, other = await self._seen(*winner), await self._found(loser)
         left, back = states.unmerge(one, other, actor, self._clock.now(), reason)
-        self._record(actor, "incident.undo-merge", one, reason, left.incident, loser)
+        self._record(actor, "incident.undo-merge", one, reason, left.incident, other=loser)
         await self._store.put_incident(left)
         await self._store.put_incident(back)
         await self._recount(back.incident)
@@ -87,7 +85,7 @@ class Desk:
         self._record(actor, act, seen, last.text, change.incident)
         return await self._store.put_incident(change)
 
-    def _record(self, actor: str, act: str, seen: Incident, reason: str, after: Incident, other: str = "") -> None:
+    def _record(self, actor: str, act: str, seen: Incident, reason: str, after: Incident, *, other: str = "") -> None:
         self._audit.record(
             actor,
             act,
@@ -113,7 +111,7 @@ class Desk:
         return found
 
     async def _put_any(self, change: Change, again: Callable[[Incident], Change]) -> Incident:
-        """Put a change that fits whatever version stands now: the loser redirects already, the winner must take it in."""
+        """Put a change that fits whatever version stands now: the loser redirects already."""
         for _ in range(MAX_TRIES):
             try:
                 return await self._store.put_incident(change)

@@ -16,7 +16,7 @@ MANY_BODIES = ((10, 15), (5, 10), (2, 5))  # (bodies at least, points)
 REACHED = 10  # at least one message of it was let through or tagged
 MANY_ALERTS = ((100, 10), (20, 5))  # (alerts at least, points)
 
-WEIGHT: Mapping[str, int] = {name: rank for rank, name in enumerate(reversed(THREATS))}
+WEIGHT: Mapping[str, int] = {name: rank for rank, name in enumerate(reversed(tuple(THREATS)))}
 """Which class names an incident of several: the order of the closed list, the first weighs most."""
 
 
@@ -42,7 +42,7 @@ def weigh(incident: Incident, summary: AlertSummary) -> Incident:
 
 
 def rsit(threat: str) -> str:
-    """The class of the Reference Security Incident Taxonomy (v1003) for a threat class; "other:other" for an unknown."""
+    """The class of the Reference Security Incident Taxonomy for a threat class of ours."""
     known = THREATS.get(threat)
     return known.rsit if known else "other:other"
 
