@@ -112,6 +112,19 @@ REASONS: Final[Mapping[str, Reason]] = {
         550, "5.7.1", _("The content is packed beyond what can be examined."),
         _("Send the files unpacked or in a smaller archive."),
     ),
+    "routed-address": Reason(
+        550, "5.1.3", _("The recipient's address hides another address."),
+        _("Write to the address itself, without % or ! before the domain."),
+    ),
+    "foreign-errors-to": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "foreign-followup": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "damaged-archive": Reason(
+        550, "5.6.0", _("An attachment is damaged and could not be unpacked."), _("Send the attachment again."),
+    ),
+    "our-fault": Reason(
+        451, "4.3.0", _("A fault of the relay; the message is tried again."),
+        _("Nothing needs to be done: the message is tried again."),
+    ),
     "unjudgeable": Reason(
         550, "5.6.0", _("The message could not be examined."), _("Your body's officer looks at it."),
     ),

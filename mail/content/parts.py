@@ -26,3 +26,18 @@ class Part:
     data: bytes
     disposition: str = ""
     depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Everything that was found in a message. The tuples beside the parts hold slugs and paths, never contents.
+
+    `ambiguous`: how mail programs may differ on it. `limits`: caps that were hit (settings [content]).
+    `encrypted`: paths of parts that need a password. `unread`: paths that could not be unpacked, with the reason.
+    """
+
+    parts: tuple[Part, ...] = ()
+    ambiguous: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    encrypted: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()

@@ -1,0 +1,143 @@
+"""What the checks may know: gathered before them (DNS, threads, content), frozen, so that they are pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from mail import addresses
+from mail.accounts import Account
+from mail.content.parts import Contents
+from mail.dns import Resolver
+from mail.envelope import Address, Envelope, Recipient
+from mail.message import Message
+from mail.national import Standing, gather_standings
+from mail.policy import Policy
+from mail.threads import Threads
+from mail.verdict import Finding
+from rules.yara import Hit
+
+NOTHING_READ: Final = Contents()
+AUTHOR: Final = b"from"
+LEAKS: Final[Mapping[bytes, str]] = {
+    b"reply-to": "H-LEAK-01",
+    b"mail-reply-to": "H-LEAK-01",
+    b"sender": "H-LEAK-02",
+    b"resent-from": "H-LEAK-03",
+    b"resent-sender": "H-LEAK-03",
+    b"resent-reply-to": "H-LEAK-03",
+    b"resent-to": "H-LEAK-03",
+    b"resent-cc": "H-LEAK-03",
+    b"resent-bcc": "H-LEAK-03",
+    b"disposition-notification-to": "H-LEAK-04",
+    b"x-confirm-reading-to": "H-LEAK-04",
+    b"return-receipt-to": "H-LEAK-05",
+    b"read-receipt-to": "H-LEAK-05",
+    b"errors-to": "H-LEAK-06",
+    b"return-path": "H-LEAK-06",
+    b"mail-followup-to": "H-LEAK-07",
+}
+"""Header fields that draw answers, receipts or copies to an address (rule A), and the rule each is judged by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A header field that carries addresses: its name (lower case) and what is read in it."""
+
+    name: str
+    reading: addresses.Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Frozen. Addresses are local@domain in lower case; domains are keys as they stood in envelope or header.
+
+    `began`: foreign recipients who wrote first. `answered`: those whose message this one answers. `hits`: part path and
+    rule. `rcpt`: what the envelope checks found for the recipients that were taken.
+    """
+
+    now: datetime
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    began: frozenset[str] = frozenset()
+    answered: frozenset[str] = frozenset()
+    carriers: tuple[Carrier, ...] = ()
+    contents: Contents = NOTHING_READ
+    hits: tuple[tuple[str, Hit], ...] = ()
+    rcpt: tuple[Finding, ...] = ()
+
+    def standing(self, domain: str) -> Standing:
+        """What is known of a domain; one that was not gathered counts as not found out."""
+        return self.standings.get(domain) or Standing(domain, None, "dns-failed")
+
+
+def plain(address: Address) -> str:
+    """The address as it is compared: lower case, A-label."""
+    return f"{address.local.lower()}@{address.domain}"
+
+
+def own_addresses(account: Account) -> frozenset[str]:
+    """Every address the account may send as: its own and those delegated to it."""
+    return frozenset(text.lower() for text in (account.name, *account.addresses, *account.delegated))
+
+
+def read_carriers(message: Message) -> tuple[Carrier, ...]:
+    """From and the header fields of rule A, in the message's order."""
+    return tuple(
+        Carrier(f.name.decode("ascii", "replace"), addresses.read(f.value))
+        for f in message.headers
+        if f.name == AUTHOR or f.name in LEAKS
+    )
+
+
+async def gather_envelope(
+    envelope: Envelope, policy: Policy, resolver: Resolver, threads: Threads, now: datetime
+) -> Facts:
+    """Facts for the envelope checks: where each recipient's domain stands, and who wrote first."""
+    domains = [r.address.domain for r in envelope.recipients]
+    if envelope.account is None and envelope.sender.domain:
+        domains.append(envelope.sender.domain)
+    standings = await gather_standings(domains, policy.registry, resolver)
+    return Facts(now, standings, began=_began(envelope, standings, policy, threads, now))
+
+
+async def gather_headers(
+    message: Message, policy: Policy, resolver: Resolver, threads: Threads, now: datetime
+) -> Facts:
+    """Facts for the message checks, content aside: addresses in the header, their standing, what is answered."""
+    envelope = message.envelope
+    carriers = read_carriers(message) if envelope.account is not None else ()
+    domains = [addresses.domain_of(a) for carrier in carriers for a in carrier.reading.addresses]
+    domains += [r.address.domain for r in envelope.recipients]
+    if envelope.account is None and envelope.sender.domain:
+        domains.append(envelope.sender.domain)
+    standings = await gather_standings(domains, policy.registry, resolver)
+    answered = _answered(message, standings, policy, threads, now)
+    return Facts(now, standings, answered=answered, carriers=carriers)
+
+
+def _abroad(recipients: Iterable[Recipient], standings: Mapping[str, Standing]) -> Sequence[str]:
+    return [plain(r.address) for r in recipients if standings[r.address.domain].national is False]
+
+
+def _began(
+    envelope: Envelope, standings: Mapping[str, Standing], policy: Policy, threads: Threads, now: datetime
+) -> frozenset[str]:
+    account = envelope.account
+    if account is None or policy.foreign(account.entity) != "reply-only":
+        return frozenset()
+    since, mine = policy.reply_since(account.entity, now), tuple(own_addresses(account))
+    return frozenset(f for f in _abroad(envelope.recipients, standings) if threads.began(mine, f, since))
+
+
+def _answered(
+    message: Message, standings: Mapping[str, Standing], policy: Policy, threads: Threads, now: datetime
+) -> frozenset[str]:
+    account = message.envelope.account
+    if account is None or policy.foreign(account.entity) != "reply-only":
+        return frozenset()
+    foreign = _abroad(message.envelope.recipients, standings)
+    ids = message.answers_to() if foreign else ()
+    since, mine = policy.reply_since(account.entity, now), tuple(own_addresses(account))
+    return frozenset(f for f in foreign if threads.answers(mine, f, ids, since))

@@ -1,0 +1,141 @@
+"""The judgement of a message: gather facts, run the checks, judge. The one path that relay and `hudhud mail judge` take."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from hudhud import log
+from hudhud.clock import Clock
+from hudhud.settings import Settings
+from mail import addresses, checks
+from mail.content.examine import Examiner
+from mail.content.features import features
+from mail.dns import Resolver
+from mail.envelope import Envelope, Recipient
+from mail.facts import Facts, gather_envelope, gather_headers, plain
+from mail.message import Message
+from mail.policy import LiveRules, Policy
+from mail.replies import rcpt_reply
+from mail.threads import Threads
+from mail.verdict import Disposition, Finding, Judgement, Verdict, judge
+from rules.ruleset import Ruleset
+
+UNJUDGEABLE: Final = "H-CONTENT-01"
+MAX_FAULTS: Final = 3  # times a message may make a check fail before it is held (invariant 2)
+FAULTS_KEPT: Final = 10_000  # messages whose faults are counted, per worker
+MAX_CORRESPONDENTS: Final = 5  # addresses of one message from abroad that may be answered
+
+_log = log.get(__name__)
+
+
+class Judging:
+    """Stands on what is live; takes policy and ruleset once for each question, so that a swap never mixes them."""
+
+    def __init__(self, live: LiveRules, dns: Resolver, threads: Threads, clock: Clock, settings: Settings) -> None:
+        self._live, self._dns, self._threads, self._clock = live, dns, threads, clock
+        self._examiner = Examiner(settings.content)
+        self._help_url = settings.relay.help_url
+        self._faults: OrderedDict[str, int] = OrderedDict()
+
+    def refresh(self) -> bool:
+        """Looks for new releases; True when something was swapped."""
+        return self._live.refresh()
+
+    async def close(self) -> None:
+        """Ends the child process that unpacks."""
+        await self._examiner.close()
+
+    async def at_rcpt(self, envelope: Envelope, recipient: Recipient, *, reference: str = "") -> Verdict:
+        """The envelope checks for one recipient; `reply` is set when it is refused or deferred."""
+        policy = self._live.policy
+        one = replace(envelope, recipients=(recipient,))
+        try:
+            facts = await gather_envelope(one, policy, self._dns, self._threads, self._clock.now())
+            findings = checks.run_envelope(one, facts, policy)
+        except Exception as error:
+            _log.exception("gathering facts failed", at="rcpt")
+            findings = (checks.fault("gather", error),)
+        strongest = max((f.disposition for f in findings), default=Disposition.ACCEPT)
+        verdict = Verdict(recipient.address.raw, strongest, findings)
+        if strongest < Disposition.DEFER:
+            return verdict
+        return replace(verdict, reply=rcpt_reply(verdict, help_url=self._help_url, reference=reference))
+
+    async def at_data(self, message: Message, rcpt_verdicts: Sequence[Verdict]) -> Judgement:
+        """The message checks for the recipients that were taken, then invariant 5. Never raises for a message's sake."""
+        started = time.perf_counter()
+        policy, ruleset = self._live.policy, self._live.ruleset
+        taken = {r.address.raw for r in message.envelope.recipients}
+        rcpt = tuple(f for v in rcpt_verdicts if v.recipient in taken for f in _for(v))
+        facts, findings = await self._findings(message, rcpt, policy, ruleset)
+        judged = judge(
+            self._unless_stuck(message, (*rcpt, *findings)),
+            message.envelope,
+            help_url=self._help_url,
+            reference=message.queue_id,
+        )
+        found = features(facts.contents.parts, self._examiner.settings)
+        return replace(
+            judged,
+            parts=facts.contents.parts,
+            urls=found.urls,
+            lure=found.lure,
+            threads=_threads(message, facts, policy),
+            took_ms=round((time.perf_counter() - started) * 1000, 3),
+            ruleset=ruleset.version,
+            policy=policy.version,
+        )
+
+    async def _findings(
+        self, message: Message, rcpt: tuple[Finding, ...], policy: Policy, ruleset: Ruleset
+    ) -> tuple[Facts, tuple[Finding, ...]]:
+        now = self._clock.now()
+        facts = Facts(now, rcpt=rcpt)
+        try:
+            gathered = await gather_headers(message, policy, self._dns, self._threads, now)
+            contents = await self._examiner.read(message)
+            facts = replace(gathered, rcpt=rcpt, contents=contents)
+            hits = await self._examiner.scan(message, contents, ruleset.yara)
+            facts = replace(facts, hits=hits.hits, contents=hits.contents)
+        except Exception as error:
+            _log.exception("gathering facts failed", at="data", message=message.sha256)
+            return facts, (checks.fault("gather", error),)
+        return facts, checks.run(message, facts, policy)
+
+    def _unless_stuck(self, message: Message, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Invariant 2: a message that makes a check fail for the third time is held, not deferred for five days."""
+        faults = [f for f in findings if f.rule == checks.FAULT]
+        if not faults:
+            return findings
+        count = self._faults[message.sha256] = self._faults.pop(message.sha256, 0) + 1
+        while len(self._faults) > FAULTS_KEPT:
+            self._faults.popitem(last=False)
+        if count < MAX_FAULTS:
+            return findings
+        told = {"checks": [f.check for f in faults], "times": count}
+        held = Finding("judging", UNJUDGEABLE, "1", Disposition.HOLD, "unjudgeable", facts=told)
+        return (*(f for f in findings if f.rule != checks.FAULT), held)
+
+
+def _for(verdict: Verdict) -> tuple[Finding, ...]:
+    """Its findings, each said of its recipient, so that they speak of nobody else at DATA."""
+    return tuple(replace(f, recipients=(verdict.recipient,)) for f in verdict.findings)
+
+
+def _threads(message: Message, facts: Facts, policy: Policy) -> tuple[tuple[str, str, str], ...]:
+    """Who abroad may now be answered: (account, foreign address, message id) for what came in on the MX port."""
+    envelope = message.envelope
+    if envelope.account is not None or not envelope.sender.raw or not message.message_id:
+        return ()
+    writers = dict.fromkeys([plain(envelope.sender)])
+    for name in (b"from", b"reply-to"):
+        for header in message.all(name)[:1]:
+            writers |= dict.fromkeys(addresses.read(header.value).addresses)
+    registry = policy.registry
+    foreign = [w for w in writers if not registry.is_national_domain(addresses.domain_of(w))][:MAX_CORRESPONDENTS]
+    bodies = [r.address for r in envelope.recipients if registry.by_domain(r.address.domain) is not None]
+    return tuple((plain(body), writer, message.message_id) for body in bodies for writer in foreign)
