@@ -181,9 +181,9 @@ rule external_template
         threat = "remote-content"
     strings:
         $relation = "<Relationship"
-        $template1 = /Type="[^"]{1,160}\/(attachedTemplate|frame|subDocument|oleObject)"[^>]{0,40}Target="(https?:|ftp:|mhtml:|\\\\|file:\/\/)[^"]{0,400}"[^>]{0,40}TargetMode="External"/ nocase
-        $template2 = /Target="(https?:|ftp:|mhtml:|\\\\|file:\/\/)[^"]{0,400}"[^>]{0,60}TargetMode="External"[^>]{0,60}Type="[^"]{1,160}\/(attachedTemplate|frame|subDocument|oleObject)"/ nocase
-        $template3 = /TargetMode="External"[^>]{0,40}Target="(https?:|ftp:|mhtml:|\\\\|file:\/\/)[^"]{0,400}"[^>]{0,40}Type="[^"]{1,160}\/(attachedTemplate|frame|subDocument|oleObject)"/ nocase
+        $template1 = /Type="[^"]{1,160}\/(attachedTemplate|frame|subDocument|oleObject)"[^>]{0,40}Target="(https?:|ftp:|mhtml:|\\\\|file:\/\/([a-z0-9]|\/?\\\\))[^"]{0,400}"[^>]{0,40}TargetMode="External"/ nocase
+        $template2 = /Target="(https?:|ftp:|mhtml:|\\\\|file:\/\/([a-z0-9]|\/?\\\\))[^"]{0,400}"[^>]{0,60}TargetMode="External"[^>]{0,60}Type="[^"]{1,160}\/(attachedTemplate|frame|subDocument|oleObject)"/ nocase
+        $template3 = /TargetMode="External"[^>]{0,40}Target="(https?:|ftp:|mhtml:|\\\\|file:\/\/([a-z0-9]|\/?\\\\))[^"]{0,400}"[^>]{0,40}Type="[^"]{1,160}\/(attachedTemplate|frame|subDocument|oleObject)"/ nocase
     condition:
         $relation and any of ($template*)
 }
@@ -261,4 +261,20 @@ rule slide_action_program
         $target = /Target="[^"]{0,200}(powershell|cmd\.exe|mshta|wscript|cscript|rundll32|regsvr32)[^"]{0,400}"/ nocase
     condition:
         $hover or $target or ($action and filesize < 4MB)
+}
+
+rule vba_runs_by_itself
+{
+    meta:
+        id = "HY-0113"
+        version = "1"
+        title_en = "Macro that runs by itself"
+        title_ar = "ماكرو يعمل تلقائيًا عند فتح المستند"
+        disposition = "tag"
+        threat = "macro"
+    strings:
+        $source = "Attribute VB_Name" nocase
+        $sub = /\bsub\s+(auto_?open|auto_?exec|auto_?close|auto_?new|document_?open|document_?close|workbook_?open|workbook_?activate|workbook_?beforeclose)\s*\(/ nocase
+    condition:
+        part != "body" and $source and $sub
 }

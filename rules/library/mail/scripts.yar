@@ -13,7 +13,7 @@ rule program_in_base64
         $mz = /T(VqQAAMAAAAEAAAA|VpQAAIAAAAEAA8A|VoAAAAAAAAAAAAA|VqAAAEAAAAEABAA|VpBUlVIieVIgew)/
         $dos = "This program cannot be run in DOS mode" base64 base64wide
         $reversed = "AAAAEAAAAMAAQqVT"
-        $hex = /4d5a9000030000000400{4}ffff/ nocase
+        $hex = "4d5a90000300000004000000ffff" nocase
     condition:
         part != "header" and ($mz or $reversed or $hex or ($dos and uint16be(0) != 0x4D5A))
 }
