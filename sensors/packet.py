@@ -83,7 +83,7 @@ class Decoder:
                 self.counters["malformed"] += 1
                 continue
             self._wire = wire
-            self.network(kind, data, start + 14, end, time)
+            self._general(kind, data, start + 14, end, time)
         self.counters["bytes"] += total_bytes
         self.now = time if records else self.now
 
@@ -96,11 +96,19 @@ class Decoder:
             self.counters["bytes"] += wire
             if find is not None:
                 kind, at = find(data, start, end)
-                self.network(kind, data, at, end, time)
+                self._general(kind, data, at, end, time)
             else:
                 self.counters["unknown_link"] += 1
                 kind, payload = self._dissect(block.link, data[start:end])
-                self.network(kind, payload, 0, len(payload), time)
+                self._general(kind, payload, 0, len(payload), time)
+
+    def _general(self, kind: int, data: bytes, at: int, end: int, time: float) -> None:
+        """The general way, from the outermost header; a frame that ends where a header should go on is counted."""
+        try:
+            self.network(kind, data, at, end, time)
+        except (IndexError, struct.error):
+            self._depth = 0
+            self.counters["malformed"] += 1
 
     def network(self, kind: int, data: bytes, at: int, end: int, time: float) -> None:
         """What `kind` (EtherType) names at data[at:end]; the general way, for all that the fast one does not take."""
@@ -242,7 +250,7 @@ class Decoder:
             half = self._table.open(key, UDP, time, backwards=_from_server(key))
             source, target = struct.unpack(">HH", key[-4:])
             tunnel = UDP_TUNNELS.get(target) or UDP_TUNNELS.get(source)
-            if tunnel is not None:
+            if tunnel is not None and 53 not in (source, target):
                 half.flow.parser = Tunnel(self, tunnel)
             else:
                 half.flow.parser = self._choose(half.flow, source, target, data[at:stop])
@@ -259,6 +267,8 @@ class Decoder:
                 self._streams.counters["parser_errors"] += 1
 
     def _other(self, protocol: int, addresses: bytes, data: bytes, at: int, stop: int, time: float) -> None:
+        if protocol == 59:  # IPv6: no next header
+            return
         ports = b"\0\0\0\0"
         if protocol in (ICMP, ICMP6) and stop - at >= 2:
             answer = icmp_answer(protocol, data[at])

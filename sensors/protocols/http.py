@@ -16,6 +16,7 @@ MAX_PATH_BYTES = 2048
 _REQUEST = re.compile(rb"([!-~]{1,32})[ \t]+(.*?)(?:[ \t]+HTTP/(\d(?:\.\d)?)[ \t]*)?\Z", re.DOTALL)
 _STATUS = re.compile(rb"HTTP/(\d(?:\.\d)?)[ \t]+(\d{3})")
 _ABSOLUTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://([^/?#]*)(.*)", re.DOTALL)
+_WHOLE_LINE = re.compile(rb"[A-Z]{3,10} /?[!-~]* ?(?:HTTP/\d\.\d)?\r?(?:\n|\Z)")
 _FOREVER = 1 << 62
 
 
@@ -189,7 +190,7 @@ class Http:
 
     def finish(self, time: float) -> None:
         partial = self._sides[True].buffer
-        if not self._count and partial.count(b"\n") and not self._waiting:
+        if not self._count and not self._waiting and _WHOLE_LINE.match(partial):
             self._request(self._flow.client, _Side(), partial.rstrip(b"\r\n"), time)
         while self._waiting:
             self._tell_first({})
@@ -213,11 +214,13 @@ def _target(fields: dict[str, Value], method: str, target: str, host: str) -> No
     """url.domain, url.path and url.query of a request line and its Host (RFC 9112 section 3.2)."""
     if match := _ABSOLUTE.match(target):
         host, target = match[1].rpartition("@")[2] or host, match[2] or "/"
-    elif method == "CONNECT":
+    elif method == "CONNECT" and not target.startswith("/"):
         host, target = target or host, ""
-    domain = _without_port(host)
+    domain, port = _host(host)
     if domain:
         fields["url.domain"] = domain.lower()
+    if port:
+        fields["url.port"] = port
     if target:
         path, mark, query = target.partition("?")
         fields["url.path"] = path
@@ -225,8 +228,13 @@ def _target(fields: dict[str, Value], method: str, target: str, host: str) -> No
             fields["url.query"] = query
 
 
-def _without_port(host: str) -> str:
+def _host(host: str) -> tuple[str, int]:
+    """Host and port (0: none) of an authority (RFC 3986 section 3.2); an IPv6 address without brackets is taken as it is."""
     if host.startswith("["):
-        return host[1:].partition("]")[0]
-    name, colon, port = host.rpartition(":")
-    return name if colon and (port.isdigit() or not port) else host
+        name, _, port = host[1:].partition("]")
+        port = port.lstrip(":")
+    elif host.count(":") > 1:
+        return host, 0
+    else:
+        name, _, port = host.partition(":")
+    return (name, int(port)) if port.isdigit() and len(port) < 6 else (name if not port else host, 0)
