@@ -12,6 +12,7 @@ A roll-back is a newer pointer to an older digest. Everything read is checked; n
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -49,6 +50,7 @@ from hudhud.manifest import (
     signatures,
     slug,
 )
+from hudhud.settings import Releases
 
 __all__ = ["KINDS", "KeyProblem", "Pointer", "Release", "ReleaseError", "SigningKey", "Trust", "approve", "history"]
 __all__ += ["load", "pointer_path", "propose", "publish", "sign", "write"]
@@ -76,6 +78,12 @@ class Trust:
 
     keys: Mapping[str, bytes]
     thresholds: Mapping[str, int]
+
+    @classmethod
+    def of(cls, settings: Releases) -> Trust:
+        """Whom hudhud.toml's [releases] trusts."""
+        keys = {name: base64.b64decode(text, validate=True) for name, text in settings.keys.items()}
+        return cls(keys, settings.thresholds)
 
     def threshold(self, kind: str) -> int:
         """How many distinct keys make a release of `kind` live; 1 at least."""
