@@ -80,6 +80,7 @@ class Relay(Section, frozen=True):
     judge_timeout_s: float = 60.0  # for one judgement; past it the message is deferred
     messages_per_minute_per_account: int = 600
     messages_per_minute_per_address: int = 6000
+    recipients_per_minute_per_account: int = 3000
     auth_failures_per_hour: int = 20  # per account and per address
     auth_cache_s: float = 300.0  # a verified log-in is not hashed again for so long
     notice_delay_s: float = 2.0  # refusals of one transaction are told together
