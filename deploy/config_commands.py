@@ -6,8 +6,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from hudhud import audit as chain
-from hudhud import config, release
+from hudhud import chain, config, release
 from hudhud.cli import Exit, Problem, out, out_json, table
 
 app = App(name="config", help="Check hudhud.toml; show every setting and where it came from.")

@@ -24,7 +24,7 @@ CONFIG = Path(configuration.DEFAULT)
 
 def live_registry(settings: Settings) -> tuple[bytes, Registry]:
     """registry.toml of the live release, and the registry that it makes."""
-    found = release.load(settings.path(settings.releases.folder), "registry", release.trust(settings.releases))
+    found = release.load(settings.path(settings.releases.folder), "registry", release.Trust.of(settings.releases))
     return found.files[FILE], parse_registry(found.files, version=found.digest[:12])
 
 

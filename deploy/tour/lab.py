@@ -122,6 +122,21 @@ class Lab:
         ids = [found.get("pid"), *(workers if isinstance(workers, list) else [])]
         return [pid for pid in ids if isinstance(pid, int)]
 
+    def ready(self, program: str) -> bool:
+        """Whether a program says that it is ready."""
+        return bool(state(self.data / "run" / f"{program}.json").get("ready"))
+
+    def txt(self, name: str) -> str | None:
+        """A TXT record of the lab's zone."""
+        zone = json.loads((self.data / "zone.json").read_text(encoding="utf-8"))
+        records = zone.get(name.lower(), {}).get("TXT", [])
+        return records[0] if records else None
+
+    def stopped(self) -> str:
+        """What the relay wrote of rules that stopped themselves."""
+        path = self.data / "relay" / "stopped.json"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
     async def command(self, *words: str, answer: str = "") -> tuple[int, str]:
         """Run `hudhud …` as a person would; (exit code, standard output and error)."""
         child = await asyncio.create_subprocess_exec(
