@@ -1,4 +1,4 @@
-"""The acts of the morning that are not mail: a capture, an exemption by two officers, rules published, a crash survived."""
+"""The acts of the morning that are not mail: a capture, an exemption by two officers, rules, a crash survived."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.capture import make_capture
+
 from deploy.demo import SIGNERS
 from deploy.mailboxes import HOLD
 from deploy.programs import alive

@@ -56,24 +56,21 @@ def rule_that_holds_everything(run: str) -> tuple[str, str]:
         title_ar = "بريد معتاد، عن طريق الخطأ"
         disposition = "hold"
         threat = "phishing"
-    strings:
-        $word = "Routine mail."
-        $link = /https?:/
     condition:
-        $word or ($link and filesize < 3)
+        part == "body" and filesize > 0
 }}
 """
     samples = f"""[[sample]]
-name = "routine mail with a link"
+name = "routine mail"
 match = ["{rule_id(run)}"]
 part = "body"
-data = "Routine mail. http://203.0.113.9/"
+data = "Routine mail."
 
 [[sample]]
-name = "a greeting"
+name = "an attached table"
 silent = ["{rule_id(run)}"]
-part = "body"
-data = "Good morning."
+part = "attachment"
+data = "a;b;c"
 """
     return rule, samples
 
