@@ -1,11 +1,35 @@
-"""The accounts of the relay: who may log in, which addresses are theirs, and what is delegated to whom until when."""
+"""The accounts of the relay: who may log in, which addresses are theirs, and what is delegated to whom until when.
+
+accounts.toml:
+    [account."amal@finance.saba.example"]      a primary address; domains may be written as U-labels
+    entity = "FIN"
+    name = "Amal Haddad"
+    password = "$argon2id$…"                   PHC string format
+    aliases = ["a.haddad@finance.saba.example"]
+    language = "ar"
+    [[delegation]]
+    address = "diwan@finance.saba.example"     to is allowed to send as it …
+    to = "amal@finance.saba.example"
+    owner = "yusuf@finance.saba.example"       … because its owner says so …
+    ends = 2027-01-31T00:00:00Z                … until then, by the node's own clock
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Final
 
+import msgspec
+
+from hudhud import durable, toml
+from hudhud.entity import a_label
 from hudhud.i18n import Language
+
+FILE: Final = "accounts.toml"
+AccountsError = toml.PlaceError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +45,138 @@ class Account:
     addresses: frozenset[str] = frozenset()
     delegated: Mapping[str, str] = field(default_factory=dict)
     language: Language = "ar"
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One [account] table; `address` is its name."""
+
+    entity: str
+    name: str = ""
+    password: str = ""
+    aliases: tuple[str, ...] = ()
+    language: Language = "ar"
+    address: str = ""
+
+
+class Delegation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`to` may send as `address`, because `owner` says so, until `ends`."""
+
+    address: str
+    to: str
+    owner: str
+    ends: datetime
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    account: dict[str, Row] = {}
+    delegation: tuple[Delegation, ...] = ()
+
+
+def row(address: str, entity_code: str, name: str, password_hash: str, *, language: Language = "ar") -> Row:
+    """An account as it stands in the file."""
+    return Row(address=normal(address), entity=entity_code, name=name, password=password_hash, language=language)
+
+
+def normal(address: str) -> str:
+    """local@domain in lower case, the domain as A-label; ValueError where it is no address."""
+    local, at, domain = address.strip().rpartition("@")
+    if not at or not local:
+        raise ValueError(f"{address!r} is not local@domain")
+    return f"{local.lower()}@{a_label(domain)}"
+
+
+class Accounts:
+    """What one accounts.toml says. Immutable."""
+
+    def __init__(self, rows: Iterable[Row] = (), delegations: Iterable[Delegation] = ()) -> None:
+        self.rows: Mapping[str, Row] = {row.address: row for row in rows}
+        self.delegations = tuple(delegations)
+        self._by_alias = {alias: row.address for row in self.rows.values() for alias in row.aliases}
+
+    def find(self, login: str) -> Row | None:
+        """The account with that address or alias; None where there is none."""
+        try:
+            address = normal(login)
+        except ValueError:
+            return None
+        return self.rows.get(self._by_alias.get(address, address))
+
+    def account(self, row: Row, now: datetime) -> Account:
+        """The account as it is at `now`: delegations that have ended are not in it."""
+        delegated = {d.address: d.owner for d in self.delegations if d.to == row.address and now < d.ends}
+        return Account(row.address, row.entity, frozenset((row.address, *row.aliases)), delegated, row.language)
+
+    def language(self, address: str) -> Language:
+        """The language of the account with that address; Arabic where there is none."""
+        found = self.find(address)
+        return found.language if found is not None else "ar"
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows.values())
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def parse(data: bytes, *, file: str = FILE) -> Accounts:
+    """The accounts in `data`; AccountsError names file, line and key."""
+    document, where = toml.read(file, data)
+    read = toml.convert(document, _Document, file=file, where=where)
+    rows: dict[str, Row] = {}
+    taken: dict[str, str] = {}
+    for written, one in read.account.items():
+        key = f"account.{written}"
+        try:
+            address = normal(written)
+            aliases = tuple(normal(alias) for alias in one.aliases)
+        except ValueError as error:
+            raise AccountsError(file, toml.line_of(key, where), key, str(error)) from None
+        for mine in (address, *aliases):
+            if mine in taken:
+                raise AccountsError(file, toml.line_of(key, where), key, f"{mine} belongs to {taken[mine]} already")
+            taken[mine] = address
+        rows[address] = msgspec.structs.replace(one, address=address, aliases=aliases)
+    delegations = [_delegation(d, f"delegation[{n}]", rows, file, where) for n, d in enumerate(read.delegation)]
+    return Accounts(rows.values(), delegations)
+
+
+def _delegation(
+    written: Delegation, key: str, rows: Mapping[str, Row], file: str, where: Mapping[str, int]
+) -> Delegation:
+    line = toml.line_of(key, where)
+    try:
+        address, to, owner = (normal(text) for text in (written.address, written.to, written.owner))
+    except ValueError as error:
+        raise AccountsError(file, line, key, str(error)) from None
+    if to not in rows:
+        raise AccountsError(file, line, f"{key}.to", f"{to} is no account")
+    if written.ends.tzinfo is None:
+        raise AccountsError(file, line, f"{key}.ends", "needs a time with its zone, as 2027-01-31T00:00:00Z")
+    return Delegation(address=address, to=to, owner=owner, ends=written.ends)
+
+
+def load(path: Path) -> Accounts:
+    """The accounts of a file; none where it is not there. AccountsError."""
+    return parse(path.read_bytes(), file=path.name) if path.exists() else Accounts()
+
+
+def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = ()) -> None:
+    """Writes accounts.toml at once, readable by its owner only."""
+    lines = ["# Mail accounts. Passwords are argon2id hashes: `hudhud mail account passwd ADDRESS` sets one."]
+    for one in rows:
+        lines += ["", f"[account.{_quoted(one.address)}]", f"entity = {_quoted(one.entity)}"]
+        lines += [f"name = {_quoted(one.name)}", f"password = {_quoted(one.password)}"]
+        if one.aliases:
+            lines.append(f"aliases = [{', '.join(map(_quoted, one.aliases))}]")
+        lines.append(f'language = "{one.language}"')
+    for given in delegations:
+        lines += ["", "[[delegation]]", f"address = {_quoted(given.address)}", f"to = {_quoted(given.to)}"]
+        lines += [f"owner = {_quoted(given.owner)}", f"ends = {given.ends.isoformat()}"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    durable.replace(path, ("\n".join(lines) + "\n").encode(), mode=durable.PRIVATE)
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'
