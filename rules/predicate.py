@@ -116,9 +116,11 @@ class Pattern:
     names: tuple[str, ...]
     pattern: re.Pattern[str]
     literal: str = ""  # lower case text that any fit contains; "" = unknown
+    lowered: bool = False  # the pattern is of lower case and so is what it is held against
 
     def fits(self, view: View) -> bool:
-        return any(self.pattern.search(text) is not None for name in self.names for text in view.texts(name))
+        read = view.lower if self.lowered else view.texts
+        return any(self.pattern.search(text) is not None for name in self.names for text in read(name))
 
 
 @dataclass(frozen=True, slots=True)

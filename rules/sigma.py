@@ -240,16 +240,26 @@ def _item(item: Any, source: Source) -> Node:
     if SigmaExpandModifier in item.modifiers:
         raise UnsupportedError("the modifier `expand` is not supported: write the values out, or use indicators")
 
-    def build(names: Names) -> Node:
-        nodes = [_value(names, value, item.modifiers, source, anywhere=not item.field) for value in item.value]
-        return _joined(nodes, all_of=item.value_linking is ConditionAND) if nodes else Exists(names, False)
-
     if item.field:
-        node = build(_names(item.field, source))
+        names = _names(item.field, source)
+        nodes = [_value(names, value, item.modifiers, source) for value in item.value] or [Exists(names, False)]
     else:
-        build(("message",))  # what cannot be built must fail now, not at the first event
-        node = Keyword(build)
+        nodes = [_keyword(value, item.modifiers, source) for value in item.value]
+        if not nodes:
+            raise UnsupportedError("keywords without a word")
+    node = _joined(nodes, all_of=item.value_linking is ConditionAND)
     return Not(node) if item.negated else node
+
+
+def _keyword(value: Any, modifiers: list[Any], source: Source) -> Node:
+    """A value without a field: found inside any text of the event."""
+
+    def make(names: Names) -> Node:
+        return _value(names, value, modifiers, source, anywhere=True)
+
+    make(("message",))  # what cannot be built must fail now, not at the first event
+    texts = [part.lower() for part in value.s if isinstance(part, str)] if isinstance(value, SigmaString) else []
+    return Keyword(make, max(texts, key=len, default=""))
 
 
 def _names(field: str, source: Source) -> Names:
@@ -261,7 +271,7 @@ def _names(field: str, source: Source) -> Names:
         ) from error
 
 
-def _value(names: Names, value: Any, modifiers: list[Any], source: Source, *, anywhere: bool) -> Node:
+def _value(names: Names, value: Any, modifiers: list[Any], source: Source, *, anywhere: bool = False) -> Node:
     """One value of a detection item. `anywhere`: a keyword, found inside any text."""
     if isinstance(value, SigmaExpansion):
         return _joined([_value(names, one, modifiers, source, anywhere=anywhere) for one in value.values], all_of=False)
@@ -311,10 +321,10 @@ def _text(names: Names, value: Any, *, anywhere: bool) -> Node:
         literal = "".join(literals)
         return Text(names, literal, starts, ends, cased) if literal or not starts else Exists(names, True)
     special = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
-    body = "".join(special[part] if part in special else re.escape(part) for part in parts)
-    flags = re.DOTALL if cased else re.DOTALL | re.IGNORECASE
-    pattern = re.compile(("" if ends else r"\A") + body + ("" if starts else r"\Z"), flags)
-    return Pattern(names, pattern, max(literals, key=len, default="").lower())
+    folded = [part if cased or not isinstance(part, str) else part.lower() for part in parts]
+    body = "".join(special[part] if part in special else re.escape(part) for part in folded)
+    pattern = re.compile(("" if ends else r"\A") + body + ("" if starts else r"\Z"), re.DOTALL)
+    return Pattern(names, pattern, max(literals, key=len, default="").lower(), lowered=not cased)
 
 
 def _pattern(names: Names, value: Any, modifiers: list[Any]) -> Node:
