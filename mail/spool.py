@@ -1,0 +1,313 @@
+"""The spool: what was accepted lies here, on disk, until every recipient was served (invariant 1).
+
+`put` is one transaction: message, recipients, verdicts, body, threads and events. A second one, after the next hop's
+reply, records the outcome; a crash between that reply and this commit is the only way to a duplicate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from hudhud import journal
+from hudhud.clock import Clock
+from hudhud.database import Connection, Database, DiskFull
+from hudhud.settings import Spool as Limits
+from mail import listing, rows, threads
+from mail.bodies import INLINE_BYTES, Bodies, Body, BodyError
+from mail.envelope import Address, Recipient
+from mail.judged import held_by, summary
+from mail.message import Message
+from mail.room import Room, SpoolFull
+from mail.rows import Key, Outcome
+from mail.shard import Shard, open_shard
+from mail.stored import (
+    Edit,
+    NewRecipient,
+    Numbers,
+    Own,
+    Stored,
+    Waiting,
+    edited,
+    new_recipient,
+    number_at,
+    own_stored,
+    parse_queue_id,
+    queue_id,
+    stored_of,
+)
+from mail.verdict import Judgement
+
+FRESH_MESSAGES = 2000  # new messages kept in memory for dispatch; the rest it reads from disk
+FRESH_BYTES = 32 * 1024 * 1024
+EXPIRE_ROWS = 1000  # messages forgotten in one transaction
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A recipient for whom the message is stored, and whether it waits for delivery or for a person."""
+
+    recipient: Recipient
+    state: Literal["queued", "held"] = "queued"
+
+
+class Spool:
+    """One shard of the spool and its only writer."""
+
+    def __init__(
+        self,
+        database: Database,
+        shard: int,
+        *,
+        node: str,
+        key: bytes,
+        bodies: Path,
+        clock: Clock,
+        limits: Limits | None = None,
+    ) -> None:
+        self.database, self.shard, self.node = database, shard, node
+        self.bodies = Bodies(bodies, key)
+        self._clock, self._limits = clock, limits or Limits()
+        last = database.read("SELECT max(number) FROM messages")[0][0]
+        self._numbers = Numbers(last or 0)
+        self.room = Room(database.path.parent, self._limits, clock)
+        self._fresh: deque[Stored] = deque()
+        self._fresh_bytes = 0
+        self._unseen: set[int] = set()  # numbers from before their commit until dispatch takes them
+        self.behind = True  # whether there may be due recipients that are only on disk
+        self.arrived = asyncio.Event()
+        self.owned: Shard | None = None
+
+    def new_id(self) -> str:
+        """A queue id for the next message (and for the reply that refuses one)."""
+        return queue_id(self.shard, self._numbers.next(self._clock.now()))
+
+    async def put(
+        self,
+        message: Message,
+        judgement: Judgement,
+        entries: Sequence[Entry],
+        events: Sequence[bytes],
+        *,
+        trace: bytes = b"",
+        edits: Iterable[Edit] = (),
+        bounce: bool | None = None,
+    ) -> None:
+        """Durable when it returns; SpoolFull when there is no room. Dispatch is woken at once.
+
+        `trace` are our header fields that go before the message, `edits` what gives way in it (invariant 3).
+        `bounce`: whether a failure may be told to the sender; by default not on the MX port (no backscatter).
+        """
+        may_tell = message.envelope.client.listener != "mx" if bounce is None else bounce
+        stored = stored_of(message, self._number(message.queue_id), trace=trace, edits=edits, bounce=may_tell)
+        edited(message.data, stored.edits)  # a wrong edit is told to the caller, not to dispatch
+        rules = {v.recipient: held_by(v) for v in judgement.verdicts}
+        recipients = tuple(
+            new_recipient(one.recipient, one.state, rules.get(one.recipient.address.raw, ())) for one in entries
+        )
+        kept = summary(judgement)
+        await self._store(
+            stored, recipients, message.data, judgement=kept, events=events, threads_rows=judgement.threads
+        )
+
+    async def put_own(
+        self, sender: Address, recipients: Iterable[Address], data: bytes, kind: Literal["notice", "dsn"]
+    ) -> str:
+        """Stores a message of ours (judged as exempt by design) and returns its queue id. A DSN has the null sender."""
+        stored, rows_of = self._own(Own(kind, sender.raw, tuple(recipients), data))
+        await self._store(stored, rows_of, data)
+        return stored.queue_id
+
+    # for dispatch
+
+    def take_fresh(self) -> Stored | None:
+        """The oldest message that was just stored, with its bytes; None when there is none."""
+        if not self._fresh:
+            return None
+        stored = self._fresh.popleft()
+        self._fresh_bytes -= len(stored.data or b"")
+        self._unseen.discard(stored.number)
+        return stored
+
+    def due(
+        self, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]
+    ) -> tuple[list[Stored], datetime | None]:
+        """Messages with their recipients that are due (see rows.due), and when the next one is."""
+        found, soonest = rows.due(self.database.read, now, per_domain, busy)
+        loaded = (
+            rows.load(self.database.read, self.shard, number, places)
+            for number, places in found.items()
+            if number not in self._unseen
+        )
+        return [one for one in loaded if one is not None], soonest
+
+    def load(self, number: int) -> Stored | None:
+        """A message with its queued recipients; None where it is not known."""
+        return rows.load(self.database.read, self.shard, number)
+
+    def data(self, stored: Stored) -> bytes:
+        """The bytes as they came, from memory or from disk (blocking); BodyError where they are gone."""
+        if stored.data is not None:
+            return stored.data
+        return self.bodies.read(stored.queue_id, rows.body(self.database.read, stored.number) or Body(None, None, None))
+
+    async def record(
+        self, number: int, outcomes: Sequence[Outcome], events: Sequence[bytes], own: Sequence[Own] = ()
+    ) -> None:
+        """Outcomes, their events and the DSNs they call for, in one transaction. SpoolFull: try again later."""
+        mine = [(*self._own(one), one) for one in own]
+
+        def work(connection: Connection) -> str | None:
+            for stored, recipients, one in mine:
+                rows.insert(connection, stored, recipients, Body(one.data, None, None))
+            journal.append(connection, events)
+            return rows.record(connection, number, outcomes)
+
+        with ExitStack() as unseen:
+            for stored, recipients, one in mine:
+                unseen.enter_context(self._announced(stored, recipients, one.data))
+            file = await self.commit(work)
+        if file is not None:
+            await asyncio.to_thread(self.bodies.drop, [file])
+
+    async def expire(self) -> int:
+        """Forget messages that are done and older than `trace_days`; how many."""
+        before = number_at(self._clock.now() - timedelta(days=self._limits.trace_days))
+
+        def work(connection: Connection) -> int:
+            return rows.expire(connection, before, EXPIRE_ROWS)
+
+        total = 0
+        while gone := await self.commit(work):
+            total += gone
+        return total
+
+    def wake(self) -> None:
+        """There is something due on disk."""
+        self.behind = True
+        self.arrived.set()
+
+    async def commit(self, work: Callable[[Connection], T]) -> T:
+        """Any change to the shard, in one transaction; SpoolFull where the disk is full."""
+        try:
+            return await self.database.commit(work)
+        except DiskFull as error:
+            self.room.look_again()
+            raise SpoolFull(str(error)) from None
+
+    # for people
+
+    def list(self, wanted: listing.Filter, limit: int = 100) -> Sequence[dict[str, object]]:
+        """The newest messages that fit (see listing.messages)."""
+        return listing.messages(self.database.read, self.shard, wanted, self._clock.now().timestamp(), limit)
+
+    def show(self, text: str) -> dict[str, object] | None:
+        """One message by its queue id with envelope, findings, verdicts, attempts, acts; None where it is unknown."""
+        return listing.message(self.database.read, self.shard, text)
+
+    def body(self, text: str) -> bytes:
+        """The bytes as they came, decrypted where held (blocking); BodyError where they are gone. The caller audits."""
+        stored = self.load(self._number(text))
+        if stored is None:
+            raise BodyError(f"{text}: no such message")
+        return self.data(stored)
+
+    def close(self) -> None:
+        """Finish what waits to be committed and give the shard up (what `open_spool` gave)."""
+        if self.owned is not None:
+            self.owned.close()
+
+    # inside
+
+    def _number(self, text: str) -> int:
+        found = parse_queue_id(text)
+        if found is None or found[0] != self.shard:
+            raise ValueError(f"{text!r} is no queue id of shard {self.shard}")
+        return found[1]
+
+    def _own(self, own: Own) -> tuple[Stored, tuple[NewRecipient, ...]]:
+        now = self._clock.now()
+        stored = own_stored(own, self.shard, self._numbers.next(now), now)
+        return stored, tuple(NewRecipient(a.raw, a.domain, "NEVER", None, "queued") for a in own.recipients)
+
+    async def _store(
+        self,
+        stored: Stored,
+        recipients: Sequence[NewRecipient],
+        data: bytes,
+        *,
+        judgement: bytes = b"{}",
+        events: Sequence[bytes] = (),
+        threads_rows: Sequence[tuple[str, str, str]] = (),
+    ) -> None:
+        self.room.check(len(data))
+        sealed = any(one.state == "held" for one in recipients)
+        body = await self._write_body(stored.queue_id, data, sealed)
+        rules = {rule for one in recipients for rule in one.held_by}
+
+        def work(connection: Connection) -> None:
+            rows.insert(connection, stored, recipients, body, judgement=judgement, held_by=rules)
+            if threads_rows:
+                threads.remember(connection, threads_rows, stored.received)
+            journal.append(connection, events)
+
+        try:
+            with self._announced(stored, recipients, data):
+                await self.commit(work)
+        except Exception:
+            if body.file is not None:
+                await asyncio.to_thread(self.bodies.drop, [body.file])
+            raise
+
+    async def _write_body(self, name: str, data: bytes, sealed: bool) -> Body:
+        try:
+            if len(data) < INLINE_BYTES:
+                return self.bodies.write(name, data, sealed=sealed)
+            return await asyncio.to_thread(self.bodies.write, name, data, sealed=sealed)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise SpoolFull(f"the disk is full: {error.strerror}") from None
+            raise
+
+    @contextmanager
+    def _announced(self, stored: Stored, recipients: Sequence[NewRecipient], data: bytes) -> Iterator[None]:
+        """Around the commit of a message: afterwards dispatch has it, once, from memory or from disk."""
+        self._unseen.add(stored.number)
+        try:
+            yield
+        except BaseException:
+            self._unseen.discard(stored.number)
+            self.wake()  # a cancelled commit may have been done all the same
+            raise
+        waiting = tuple(
+            Waiting(place, one.address, one.domain, one.notify, one.orcpt)
+            for place, one in enumerate(recipients)
+            if one.state == "queued"
+        )
+        if waiting and len(self._fresh) < FRESH_MESSAGES and self._fresh_bytes + len(data) <= FRESH_BYTES:
+            self._fresh.append(replace(stored, waiting=waiting, data=data))
+            self._fresh_bytes += len(data)
+        else:
+            self._unseen.discard(stored.number)
+            self.behind = self.behind or bool(waiting)
+        if waiting:
+            self.arrived.set()
+
+
+def open_spool(
+    folder: Path, number: int, *, node: str, key: bytes, clock: Clock, limits: Limits | None = None
+) -> Spool:
+    """The shard `number` of the relay's folder as a Spool that owns it (see shard.open_shard); ShardTaken."""
+    shard = open_shard(folder, number, key, clock)
+    spool = Spool(shard.database, number, node=node, key=key, bodies=folder / "bodies", clock=clock, limits=limits)
+    spool.owned = shard
+    return spool
