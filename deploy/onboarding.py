@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from deploy.authority import write_private
+from deploy.live_registry import live_registry
 from deploy.mxhosts import MxHosts
-from deploy.registry_commands import live_registry
 from deploy.rollout import readiness
 from hudhud.cli import Exit, Problem, out, table
 from hudhud.config import Config

@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import App
 
 from deploy import rollout
+from deploy.live_registry import live_registry
 from hudhud import config as configuration
 from hudhud import release
 from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
@@ -20,12 +21,6 @@ from hudhud.settings import Settings
 
 app = App(name="registry", help="The public bodies: check, show, who, import, onboard.")
 CONFIG = Path(configuration.DEFAULT)
-
-
-def live_registry(settings: Settings) -> tuple[bytes, Registry]:
-    """registry.toml of the live release, and the registry that it makes."""
-    found = release.load(settings.path(settings.releases.folder), "registry", release.Trust.of(settings.releases))
-    return found.files[FILE], parse_registry(found.files, version=found.digest[:12])
 
 
 @app.command
