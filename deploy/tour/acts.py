@@ -39,8 +39,9 @@ async def capture(lab: Lab) -> list[Outcome]:
     return [outcome("6 a capture of the networks", "read by the sensor", read, "read" if read else "still there")]
 
 
-async def exemption(lab: Lab, foreign: str) -> list[Outcome]:
+async def exemption(lab: Lab) -> list[Outcome]:
     """7. Two officers, each logging in, exempt one correspondent; the refused mail passes."""
+    foreign = lures.friend(lab.run)
     try:
         async with contextlib.AsyncExitStack() as stack:
             omar, dalia, ziad = [

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 
+from deploy.tour import lures
 from deploy.tour.lab import Lab
 from deploy.tour.steps import Outcome, outcome
 
@@ -35,19 +36,24 @@ def _named(incident: Incident) -> str:
     return f"{incident['id']} {incident.get('title_en', '')}"
 
 
-async def dangerous(lab: Lab, names: list[str]) -> list[Outcome]:
+def _holding(text: str) -> Callable[[str], bool]:
+    return lambda shown: text in shown
+
+
+async def dangerous(lab: Lab) -> list[Outcome]:
     """4. An incident for each of the held attachments."""
     outcomes = []
-    for name in names:
-        found = await matching(lab, lambda text, name=name: name in text)  # type: ignore[misc]
+    for name in (lures.report(lab.run), lures.invoice(lab.run)):
+        found = await matching(lab, _holding(name))
         seen = ", ".join(map(_named, found)) or "none"
         outcomes.append(outcome(f"4 incident for {name}", "one opened", len(found) == 1, seen))
     return outcomes
 
 
-async def campaign(lab: Lab, targets: list[str]) -> list[Outcome]:
+async def campaign(lab: Lab) -> list[Outcome]:
     """5. One incident, five alerts, and the list of who already has the lure."""
-    found = await matching(lab, lambda text: f"{lab.run}.5." in text)
+    targets = list(lures.heads(5))
+    found = await matching(lab, lambda text: all(target in text for target in targets) and lab.run in text)
     alerts = [alert for incident in found for alert in _alerts(incident)]
     mail = [a for a in alerts if any(target in json.dumps(a) for target in targets)]
     recipients = json.dumps(found[0].get("recipients", {})) if found else ""
@@ -70,7 +76,12 @@ async def capture(lab: Lab) -> list[Outcome]:
     return [
         outcome("6 a server speaks SMTP abroad", "incident for its ministry", egress and entities, ", ".join(entities)),
         outcome("6 foreign webmail", "counted per ministry", counts, seen),
-        outcome("", "nobody named", counts and not named and not _names_staff(everything), f"{len(everything)} events looked at"),
+        outcome(
+            "",
+            "nobody named",
+            counts and not named and not _names_staff(everything),
+            f"{len(everything)} events looked at",
+        ),
     ]
 
 

@@ -19,7 +19,7 @@ from typing import TypeVar
 from deploy import demo
 from deploy.mailboxes import maildir
 from deploy.programs import state
-from hudhud import config, tls
+from hudhud import config, release, tls
 from hudhud.settings import Settings, split_address
 
 T = TypeVar("T")
@@ -137,6 +137,22 @@ class Lab:
         path = self.data / "relay" / "stopped.json"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    async def held(self, identity: str) -> list[str]:
+        """The rules that hold the message with that Message-ID; [] where it is not held."""
+        for row in await self.json_lines("mail", "held", "list"):
+            if identity in json.dumps(row):
+                rules = row.get("held_by")
+                return [str(rule) for rule in rules] if isinstance(rules, list) and rules else ["held"]
+        return []
+
+    async def ruleset_everywhere(self) -> bool:
+        """Whether every worker runs the rules that the live pointer names."""
+        pointer = json.loads(release.pointer_path(self.settings.path("releases"), "rules").read_text())
+        rows = await self.json_lines("mail", "status")
+        seen = [w.get("ruleset") for row in rows for w in _dicts(row.get("workers"))]
+        digest = pointer.get("digest") or pointer.get("pointer", {}).get("digest")
+        return bool(seen) and all(version == digest for version in seen)
+
     async def command(self, *words: str, answer: str = "") -> tuple[int, str]:
         """Run `hudhud …` as a person would; (exit code, standard output and error)."""
         child = await asyncio.create_subprocess_exec(
@@ -156,6 +172,10 @@ class Lab:
         if code not in (0, 1):
             raise RuntimeError(f"hudhud {' '.join(words)}: exit {code}: {text[-500:]}")
         return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def _dicts(value: object) -> list[dict[str, object]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 class FromAddress(smtplib.SMTP):

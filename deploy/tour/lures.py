@@ -27,6 +27,21 @@ def colleagues(count: int) -> Iterator[str]:
     yield from everyone[:count]
 
 
+def friend(run: str) -> str:
+    """Somebody abroad who never wrote: refused first, exempted later."""
+    return f"friend-{run}@freemail.example"
+
+
+def report(run: str) -> str:
+    """The file name of this run's macro document."""
+    return f"report-{run}.doc"
+
+
+def invoice(run: str) -> str:
+    """The file name of this run's archive."""
+    return f"invoice-{run}.zip"
+
+
 def phish(run: str) -> bytes:
     """A page that asks for the password, at an address by number, in Arabic: the same for every target of a run."""
     return f"""<html dir="rtl"><body>

@@ -77,7 +77,9 @@ async def _without(lab: Lab, broken: str) -> AsyncIterator[list[Outcome]]:
     for pid in pids:
         os.kill(pid, signal.SIGTERM)
     dead = await until(lambda: not any(map(alive, pids)) or None, 60)
-    told = outcome("the store is taken away", "down for all that follows", dead and pids, "stopped" if dead else "still up")
+    told = outcome(
+        "the store is taken away", "down for all that follows", dead and pids, "stopped" if dead else "still up"
+    )
     try:
         yield [told]
     finally:

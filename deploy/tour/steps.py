@@ -76,7 +76,7 @@ async def citizen_and_answer(lab: Lab) -> list[Outcome]:
 
 async def unsolicited_abroad(lab: Lab) -> list[Outcome]:
     """2. Refused at RCPT with rule and link; the notice in both languages within 30 s."""
-    foreign = f"friend-{lab.run}@freemail.example"
+    foreign = lures.friend(lab.run)
     _, data = lab.compose(RANIA, [foreign], f"Figures {lab.run}", b"Attached.\r\n")
     sent = await asyncio.to_thread(lab.submit, RANIA, [foreign], data)
     code, text = sent.refused.get(foreign, (0, ""))
@@ -134,21 +134,20 @@ async def leak_and_partial(lab: Lab) -> list[Outcome]:
     ]
 
 
-async def dangerous(lab: Lab) -> tuple[list[Outcome], list[str]]:
+async def dangerous(lab: Lab) -> list[Outcome]:
     """4. A macro document and a double-extension executable in an archive: both held, nothing delivered."""
-    outcomes, identities = [], []
+    outcomes = []
     for what, name, content in (
-        ("4 a macro document", f"report-{lab.run}.doc", lures.macro_document(lab.run)),
-        ("4 invoice.pdf.exe in an archive", f"invoice-{lab.run}.zip", lures.executable_in_archive(lab.run)),
+        ("4 a macro document", lures.report(lab.run), lures.macro_document(lab.run)),
+        ("4 invoice.pdf.exe in an archive", lures.invoice(lab.run), lures.executable_in_archive(lab.run)),
     ):
-        identity, data = lab.compose(CITIZEN, [AMAL], f"{name}", multipart(name, content), headers=MULTIPART)
+        identity, data = lab.compose(CITIZEN, [AMAL], name, multipart(name, content), headers=MULTIPART)
         sent = await asyncio.to_thread(lab.from_abroad, CITIZEN, [AMAL], data)
         held = await lab.held(identity)
         there = lab.find(AMAL, identity) is not None
         seen = f"held by {', '.join(held)}" if held else f"{sent.reply[0]} {sent.reply[1]}; not held"
         outcomes.append(outcome(what, "held, not delivered", held and not there, seen))
-        identities.append(identity)
-    return outcomes, identities
+    return outcomes
 
 
 MULTIPART = ("MIME-Version: 1.0", 'Content-Type: multipart/mixed; boundary="tour"')
@@ -166,7 +165,7 @@ def multipart(name: str, content: bytes) -> bytes:
     )
 
 
-async def campaign(lab: Lab) -> tuple[list[Outcome], list[str]]:
+async def campaign(lab: Lab) -> list[Outcome]:
     """5. The same lure to five ministries."""
     targets = list(lures.heads(5))
     replies: list[Sent] = []
@@ -174,4 +173,4 @@ async def campaign(lab: Lab) -> tuple[list[Outcome], list[str]]:
         _, data = lab.compose(CITIZEN, [target], lures.SUBJECT, lures.phish(lab.run), headers=lures.HTML)
         replies.append(await asyncio.to_thread(lab.from_abroad, CITIZEN, [target], data))
     taken = sum(1 for reply in replies if reply.accepted)
-    return [outcome("5 the same lure to five ministries", "five taken", taken == 5, f"{taken} taken")], targets
+    return [outcome("5 the same lure to five ministries", "five taken", taken == 5, f"{taken} taken")]
