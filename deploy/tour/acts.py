@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from deploy.capture import make_capture
-
 from deploy.demo import SIGNERS
 from deploy.mailboxes import HOLD
 from deploy.programs import alive

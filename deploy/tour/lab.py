@@ -150,8 +150,7 @@ class Lab:
         pointer = json.loads(release.pointer_path(self.settings.path("releases"), "rules").read_text())
         rows = await self.json_lines("mail", "status")
         seen = [w.get("ruleset") for row in rows for w in _dicts(row.get("workers"))]
-        digest = pointer.get("digest") or pointer.get("pointer", {}).get("digest")
-        return bool(seen) and all(version == digest for version in seen)
+        return bool(seen) and all(version == pointer["digest"] for version in seen)
 
     async def command(self, *words: str, answer: str = "") -> tuple[int, str]:
         """Run `hudhud …` as a person would; (exit code, standard output and error)."""
