@@ -44,7 +44,9 @@ class AuditError(Exception):
 class Audit:
     """Continues the chain at `path`, or begins it, signing its checkpoints with `key`. One process at a time."""
 
-    def __init__(self, path: Path, key: SigningKey, writer: str, *, clock: Clock = SYSTEM) -> None:
+    def __init__(
+        self, path: Path, key: SigningKey, writer: str, *, clock: Clock = SYSTEM, lock_wait_s: float = LOCK_WAIT_S
+    ) -> None:
         self.path = path
         self._key = key
         self._writer = writer
@@ -55,7 +57,7 @@ class Audit:
         new = not path.exists()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, durable.PRIVATE)
         try:
-            self._hold()
+            self._hold(lock_wait_s)
             torn = self._cut_torn()
             self._head = head(path)
             self._size = os.fstat(self._file).st_size
@@ -172,8 +174,8 @@ class Audit:
         except OSError as error:  # the chain itself is written; only a later cut would be noticed less well
             _log.error("audit head not written", file=str(self.path), problem=str(error))
 
-    def _hold(self) -> None:
-        until = time.monotonic() + LOCK_WAIT_S
+    def _hold(self, wait_s: float) -> None:
+        until = time.monotonic() + wait_s
         while True:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

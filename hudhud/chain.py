@@ -4,6 +4,7 @@ One record a line, JSON (RFC 8259). Each begins with its number `n` and `previou
 (zeros before the first), and ends with `hash`, the sha256 of the line without `hash`. Every so often, at the start and
 at the end, a line is a checkpoint: its `signature` (ed25519, hex) is over the line without `signature` and `hash`, and
 so over everything before. Beside FILE lies FILE.head, the last checkpoint's line: a chain shorter than it was cut.
+What nothing of one chain can show is whole records missing after its last checkpoint: another chain's `witness` can.
 """
 
 from __future__ import annotations
