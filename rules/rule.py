@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from hudhud.toml import PlaceError
+
 RuleDisposition = Literal["tag", "hold", "reject"]
 Level = Literal["informational", "low", "medium", "high", "critical"]
 Channel = Literal["shadow", "canary", "enforce"]
@@ -63,12 +65,11 @@ THREATS: Final[Mapping[str, Threat]] = _threats(
 """The closed list of technical threat classes (design §8.4): a rule that serves none of them cannot be released."""
 
 
-class RuleError(ValueError):
+class RuleError(PlaceError):
     """A rule, a sample or a rule file is wrong. `line` is 1-based; 0 means the file as a whole."""
 
     def __init__(self, file: str, line: int, problem: str) -> None:
-        super().__init__(f"{file}:{line}: {problem}")
-        self.file, self.line, self.problem = file, line, problem
+        super().__init__(file, line, "", problem)
 
 
 @dataclass(frozen=True, slots=True)

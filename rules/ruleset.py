@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from importlib.resources.abc import Traversable
 
-from rules.sigma import CorrelationRule, SigmaRule, parse_event_rules
+from rules.rule import Kind, Rule
+from rules.samples import failures, read_samples
+from rules.sigma import CorrelationRule, Matcher, SigmaRule, parse_event_rules
 from rules.yara import YaraRules
 
 
@@ -20,6 +22,12 @@ class Ruleset:
     sigma: tuple[SigmaRule, ...]
     correlations: tuple[CorrelationRule, ...]
 
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """What is known of every rule, by id."""
+        found = [*self.yara.rules, *map(_described, self.sigma), *map(_described, self.correlations)]
+        return tuple(sorted(found, key=lambda rule: rule.id))
+
     def without(self, stopped: frozenset[str]) -> Ruleset:
         """The same ruleset deaf to the rule ids in `stopped`. Nothing is compiled again."""
         return replace(
@@ -30,12 +38,25 @@ class Ruleset:
         )
 
 
+def _described(rule: SigmaRule | CorrelationRule) -> Rule:
+    kind: Kind = "sigma" if isinstance(rule, SigmaRule) else "correlation"
+    return Rule(
+        rule.id, rule.version, kind, rule.title, rule.threat, None, rule.level, rule.file, rule.line, rule.text
+    )  # fmt: skip
+
+
 def compile_ruleset(files: Mapping[str, bytes], version: str) -> Ruleset:
-    """`files`: names in the release ("mail/office.yar", "events/held.yml") to bytes. Raises RuleError."""
+    """`files`: names in the release ("mail/office.yar", "events/held.yml") to bytes.
+
+    The samples that come with them are tried (invariant 8). Raises RuleError(file, line, problem).
+    """
     packs = {name: data for name, data in files.items() if name.endswith(".yar")}
     events = {name: data for name, data in files.items() if name.endswith((".yml", ".yaml"))}
     sigma, correlations = parse_event_rules(events)
-    return Ruleset(version, YaraRules(packs, version), sigma, correlations)
+    ruleset = Ruleset(version, YaraRules(packs, version), sigma, correlations)
+    for failure in failures(read_samples(files), ruleset.yara, Matcher(sigma)):
+        raise failure
+    return ruleset
 
 
 def library() -> Mapping[str, bytes]:

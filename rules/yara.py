@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -28,7 +28,7 @@ DEFAULT_TIMEOUT: Final = 10  # seconds for one part; a mail's own rules take mil
 
 _LEVEL_OF: Final[Mapping[str, Level]] = {"tag": "low", "hold": "high", "reject": "high"}
 _RULE_LINE = re.compile(r"^[ \t]*(?:(?:private|global)[ \t]+)*rule[ \t]+(\w+)", re.MULTILINE)
-_AT_LINE = re.compile(r"\((\d+)\): (.*)")
+_AT_LINE = re.compile(r"\bline (\d+): (.*)")
 
 yara.set_config(max_match_data=0)  # a hit names strings, it never carries what was in the mail
 
@@ -124,20 +124,31 @@ def _blame(sources: Mapping[str, str]) -> None:
 
 
 def _read_pack(name: str, data: bytes) -> Iterable[Rule]:
-    """The rules of one pack with their metas, private ones left out (they name no hit)."""
+    """The rules of one pack with their metas; private ones name no hit, they count as text of those that use them."""
     text = _text(name, data)
-    starts = {match[1]: match.start() for match in _RULE_LINE.finditer(text)}
-    ends = dict(zip(starts, [*list(starts.values())[1:], len(text)], strict=True))
-    for compiled in _compile_pack(name, text):
-        if compiled.is_private:
-            continue
-        start = starts.get(compiled.identifier, 0)
-        line = text.count("\n", 0, start) + 1
-        yield _rule(name, line, dict(compiled.meta), text[start : ends.get(compiled.identifier, len(text))].strip())
+    found = list(_RULE_LINE.finditer(text))
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    bodies = {match[1]: text[match.start() : end].strip() for match, end in zip(found, ends, strict=True)}
+    lines = {match[1]: text.count("\n", 0, match.start(1)) + 1 for match in found}
+    compiled = list(_compile({name: text}))
+    private = [rule.identifier for rule in compiled if rule.is_private]
+    for rule in compiled:
+        if not rule.is_private:
+            body = bodies.get(rule.identifier, "")
+            used = [bodies[one] for one in private if one in _called(body, private, bodies)]
+            yield _rule(name, lines.get(rule.identifier, 0), dict(rule.meta), "\n\n".join([body, *used]))
 
 
-def _compile_pack(name: str, text: str) -> yara.Rules:
-    return _compile({name: text})
+def _called(body: str, private: Sequence[str], bodies: Mapping[str, str]) -> set[str]:
+    """The private rules that a rule's text leads to, through each other too."""
+    found: set[str] = set()
+    waiting = [body]
+    while waiting:
+        text = waiting.pop()
+        new = {one for one in private if one not in found and one in bodies and re.search(rf"\b{one}\b", text)}
+        found |= new
+        waiting += [bodies[one] for one in new]
+    return found
 
 
 def _rule(file: str, line: int, meta: Mapping[str, object], text: str) -> Rule:
@@ -154,3 +165,11 @@ def _rule(file: str, line: int, meta: Mapping[str, object], text: str) -> Rule:
         str(meta["id"]), str(meta["version"]), "yara", title, threat, cast(RuleDisposition, disposition),
         _LEVEL_OF[disposition], file, line, text,
     )  # fmt: skip
+
+
+def alone(rule: Rule, pack: bytes) -> YaraRules:
+    """One rule with the private rules and imports of its pack, to see what it costs by itself."""
+    imports = "\n".join(re.findall(r'^import "\w+"', pack.decode(), re.MULTILINE))
+    first, *private = rule.text.split("\n\nprivate rule ")
+    text = "\n\n".join([imports, *(f"private rule {one}" for one in private), first])
+    return YaraRules({rule.file: text.encode()}, "")

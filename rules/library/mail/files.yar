@@ -86,7 +86,7 @@ rule disk_image
         $vhd = "conectix"
         $dmg = "koly"
     condition:
-        $iso at 0x8001 or $udf at 0x8001 or $vhdx at 0 or $vhd at 0 or
+        $iso at 0x8001 or $udf at 0x8001 or ($vhdx at 0 and filesize > 64KB) or ($vhd at 0 and filesize > 512) or
         (filesize > 512 and ($vhd at (filesize - 512) or $dmg at (filesize - 512))) or
         (extension matches /^(iso|img|vhd|vhdx|udf|dmg|wim|toast|nrg)$/i and filesize > 0)
 }
@@ -139,7 +139,7 @@ rule help_file
         disposition = "hold"
         threat = "executable"
     condition:
-        uint32be(0) == 0x49545346 or extension == "chm" or extension == "hlp"
+        (uint32be(0) == 0x49545346 and uint32(4) <= 4) or extension == "chm" or extension == "hlp"
 }
 
 rule installer_bytes
