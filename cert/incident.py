@@ -10,7 +10,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from hudhud.event import Value
 from hudhud.i18n import Language
 
 SYSTEM = "hudhud"  # the actor of what the pipeline does by itself
@@ -61,7 +60,7 @@ class Reason:
 
     points: int
     text: str
-    values: Mapping[str, Value]
+    values: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)

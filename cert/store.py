@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Generic, Literal, Protocol, TypeVar
 
 from cert.incident import Change, Entry, Incident, Status
-from hudhud.event import Event, Value
+from hudhud.event import Event
 from hudhud.i18n import Language
 
 T_co = TypeVar("T_co", covariant=True)
@@ -109,7 +109,7 @@ class Alert:
     event: str  # id of the event, "" for a correlation's alert
     keys: tuple[str, ...]
     source: str  # event.provider or dataset that told of it
-    facts: Mapping[str, Value] = field(default_factory=dict)  # recipients, disposition, queue id, attachment names …
+    facts: Mapping[str, object] = field(default_factory=dict)  # recipients, disposition, queue id, attachment names …
     incident: str = ""  # set by the store when the incident is known; may be one that was merged meanwhile
 
     def title(self, language: Language) -> str:
@@ -234,6 +234,10 @@ class Store(Protocol):
         ...
 
     async def add_alerts(self, alerts: Sequence[Alert]) -> Added: ...
+
+    async def assignments(self, alerts: Sequence[Alert]) -> Mapping[str, str]:
+        """The incident written on each of these alerts, "" where none is yet; alerts that are not stored are absent."""
+        ...
 
     async def withdraw_alerts(self, alerts: Sequence[Alert]) -> None:
         """Take back alerts of correlation results that have become one with another."""
