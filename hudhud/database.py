@@ -7,6 +7,7 @@ savepoint of its own, so that one which fails, fails alone. WAL, synchronous=FUL
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -182,8 +183,9 @@ class Database:
             reason = translate(self.path, error)
             for waiting in batch:
                 waiting.error = waiting.error or reason
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+            with contextlib.suppress(apsw.Error):  # the writer lives on; the next BEGIN says what is left of the file
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
         else:
             self.transactions += 1
             self.works += sum(waiting.error is None for waiting in batch)

@@ -242,7 +242,9 @@ def _locked(folder: Path, kind: str) -> Iterator[None]:
 
 
 def _last_serial(folder: Path, kind: str, channel: str) -> int:
-    serials = [one.serial for one in history(folder, kind, channel)]
+    past = re.compile(re.escape(channel) + r"\.(\d+)\.json")
+    names = (path.name for path in (home(folder, kind) / "history").glob("*.json"))
+    serials = [int(found[1]) for found in map(past.fullmatch, names) if found]
     path = pointer_path(folder, kind, channel)
     if path.exists():
         serials.append(decode(kind, path.name, read(folder, kind, path.name), PointerDocument).serial)
