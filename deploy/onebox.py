@@ -83,7 +83,7 @@ async def _up(data: Path, store: Literal["sqlite", "elastic"], base: int, tour: 
     return Exit.DONE
 
 
-def _prepare(data: Path, store: Literal["sqlite", "elastic"], ports: demo.Ports) -> Path:
+def _prepare(data: Path, store: Literal["sqlite", "elastic"], ports: Ports) -> Path:
     """The lab's hudhud.toml, made on the first run."""
     path = data / "hudhud.toml"
     if path.exists():
