@@ -1,0 +1,203 @@
+"""What the relay decided of a message, as ECS documents: one for each message, organisation and action. Pure.
+
+They go into the shard's journal in the transaction of what they tell of. No subject and no content is in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hudhud import codec
+from hudhud.entity import Registry
+from hudhud.event import Value, format_time, nest
+from mail.envelope import Envelope
+from mail.message import Message
+from mail.verdict import Disposition, Finding, Judgement, Verdict
+
+MAX_LISTED: Final = 100  # values of one field; a message to a thousand is told of by its first hundred recipients
+
+_ACTIONS: Final[Mapping[Disposition, str]] = {
+    Disposition.ACCEPT: "accepted",
+    Disposition.TAG: "tagged",
+    Disposition.HOLD: "held",
+    Disposition.DEFER: "deferred",
+    Disposition.REJECT: "refused",
+}
+_TYPES: Final[Mapping[str, str]] = {"accepted": "allowed", "tagged": "allowed", "held": "denied", "refused": "denied"}
+EXEMPTED: Final = "exempted"
+
+
+@dataclass(frozen=True, slots=True)
+class Teller:
+    """Who tells: the node's name, and the registry that says whose an address is."""
+
+    node: str
+    registry: Registry
+
+    def judged(self, message: Message, judgement: Judgement, now: datetime) -> list[bytes]:
+        """The documents of a message at DATA: taken, held, deferred or refused; and of each exemption it used."""
+        reply = judgement.data_reply.line()
+        more = _of_message(message) | _of_judgement(judgement)
+        documents = [
+            self._document(message.envelope, message.queue_id, group, code, now, reply=reply, more=more)
+            for code, group in self._groups(message.envelope, judgement.verdicts)
+        ]
+        if judgement.stored:
+            documents += self._exemptions(message, judgement, now, more)
+        return documents
+
+    def refused(self, envelope: Envelope, queue_id: str, refusals: Sequence[Verdict], now: datetime) -> list[bytes]:
+        """The documents of the recipients that were refused or deferred at RCPT."""
+        return [
+            self._document(envelope, queue_id, group, code, now, reply=group[0].reply.line() if group[0].reply else "")
+            for code, group in self._groups(envelope, refusals)
+        ]
+
+    def act(self, action: str, now: datetime, fields: Mapping[str, Value], *, failure: bool = False) -> bytes:
+        """A document of something that is not one message's: rule-stopped, rejudged."""
+        return self._encoded(action, now, {"event.kind": "event", "event.type": ["info"], **fields}, failure=failure)
+
+    def organization(self, envelope: Envelope, recipient: bytes) -> str:
+        """The code of the official side: the sender's on submission, else the recipient's; "" where there is none."""
+        if envelope.account is not None:
+            return envelope.account.entity
+        domain = next((r.address.domain for r in envelope.recipients if r.address.raw == recipient), "")
+        domain = domain or recipient.rpartition(b"@")[2].decode("ascii", "replace").lower()
+        entity = self.registry.by_domain(domain)
+        return entity.code if entity is not None else ""
+
+    def _groups(self, envelope: Envelope, verdicts: Iterable[Verdict]) -> Iterator[tuple[str, list[Verdict]]]:
+        """Verdicts by organisation and disposition."""
+        groups: dict[tuple[str, Disposition], list[Verdict]] = {}
+        for verdict in verdicts:
+            key = self.organization(envelope, verdict.recipient), verdict.disposition
+            groups.setdefault(key, []).append(verdict)
+        for (code, _), group in groups.items():
+            yield code, group
+
+    def _document(
+        self,
+        envelope: Envelope,
+        queue_id: str,
+        group: Sequence[Verdict],
+        code: str,
+        now: datetime,
+        *,
+        reply: str = "",
+        more: Mapping[str, Value] | None = None,
+    ) -> bytes:
+        disposition = group[0].disposition
+        action = _ACTIONS[disposition]
+        findings = [f for v in group for f in v.findings if f.disposition is not Disposition.ACCEPT]
+        by_rule = any(f.disposition is Disposition.HOLD for f in findings) and disposition is Disposition.HOLD
+        decisive = group[0].decisive
+        fields: dict[str, Value] = {
+            "event.kind": "alert" if by_rule else "event",
+            "event.type": [_TYPES.get(action, "info")],
+            "event.reason": decisive.reason if decisive is not None else None,
+            "organization.id": code or None,
+            **_of_envelope(envelope, queue_id, [v.recipient for v in group]),
+            "email.direction": self._direction(envelope),
+            "rule.id": _listed(f.rule for f in findings),
+            "rule.version": [next(f.version for f in findings if f.rule == rule) for rule in _rules(findings)] or None,
+            "hudhud.mail.disposition": disposition.word,
+            "hudhud.mail.exemption": next((str(f.facts["exemption"]) for v in group for f in _exempting(v)), None),
+            "hudhud.mail.reply": reply or None,
+            **(more or {}),
+        }
+        return self._encoded(action, now, fields, failure=disposition >= Disposition.DEFER)
+
+    def _exemptions(
+        self, message: Message, judgement: Judgement, now: datetime, more: Mapping[str, Value]
+    ) -> Iterator[bytes]:
+        for verdict in judgement.verdicts:
+            if verdict.disposition is Disposition.REJECT:
+                continue
+            for finding in _exempting(verdict):
+                fields: dict[str, Value] = {
+                    "event.kind": "event",
+                    "event.type": ["allowed"],
+                    "event.reason": EXEMPTED,
+                    "organization.id": self.organization(message.envelope, verdict.recipient) or None,
+                    **_of_envelope(message.envelope, message.queue_id, [verdict.recipient]),
+                    "email.direction": self._direction(message.envelope),
+                    "hudhud.mail.exemption": str(finding.facts["exemption"]),
+                    **more,
+                }
+                yield self._encoded("exemption-used", now, fields)
+
+    def _direction(self, envelope: Envelope) -> str:
+        if envelope.account is None:
+            known = self.registry.by_domain(envelope.sender.domain) if envelope.sender.domain else None
+            return "internal" if known is not None else "inbound"
+        domains = {r.address.domain for r in envelope.recipients}
+        abroad = any(self.registry.is_national_domain(domain) is False for domain in domains)
+        return "outbound" if abroad else "internal"
+
+    def _encoded(self, action: str, now: datetime, fields: Mapping[str, Value], *, failure: bool = False) -> bytes:
+        common: dict[str, Value] = {
+            "event.category": ["email"],
+            "event.action": action,
+            "event.dataset": "hudhud.mail",
+            "event.provider": "hudhud-relay",
+            "event.outcome": "failure" if failure else "success",
+            "observer.name": self.node,
+            "observer.type": "relay",
+        }
+        document = nest({name: value for name, value in (common | dict(fields)).items() if value is not None})
+        document["@timestamp"] = format_time(now)
+        return codec.encode(document)
+
+
+def _of_envelope(envelope: Envelope, queue_id: str, recipients: Sequence[bytes]) -> dict[str, Value]:
+    client = envelope.client
+    return {
+        "email.from.address": [envelope.sender.text] if envelope.sender else None,
+        "email.to.address": [raw.decode("utf-8", "replace") for raw in recipients[:MAX_LISTED]],
+        "source.ip": client.ip or None,
+        "source.domain": client.helo or None,
+        "hudhud.mail.queue_id": queue_id,
+        "hudhud.mail.listener": client.listener,
+        "hudhud.mail.account": envelope.account.name if envelope.account is not None else None,
+        "hudhud.mail.recipients": len(recipients),
+    }
+
+
+def _of_message(message: Message) -> dict[str, Value]:
+    return {
+        "email.message_id": message.message_id or None,
+        "hudhud.mail.size": message.size,
+        "hudhud.mail.sha256": message.sha256,
+    }
+
+
+def _of_judgement(judgement: Judgement) -> dict[str, Value]:
+    files = [part for part in judgement.parts if part.name or part.disposition == "attachment"][:MAX_LISTED]
+    return {
+        "email.attachments.file.name": [part.name for part in files] or None,
+        "email.attachments.file.hash.sha256": [part.sha256 for part in files] or None,
+        "url.domain": _listed(filter(None, map(_host, judgement.urls))),
+        "hudhud.mail.lure": list(judgement.lure) or None,
+    }
+
+
+def _host(url: str) -> str:
+    """The host of a URL, lower case, without log-in and port."""
+    rest = url.partition("://")[2] or url
+    host = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
+    return host.partition(":")[0].lower() if not host.startswith("[") else host.partition("]")[0].strip("[")
+
+
+def _listed(values: Iterable[str]) -> list[str] | None:
+    return list(dict.fromkeys(values))[:MAX_LISTED] or None
+
+
+def _rules(findings: Iterable[Finding]) -> list[str]:
+    return _listed(f.rule for f in findings) or []
+
+
+def _exempting(verdict: Verdict) -> list[Finding]:
+    return [f for f in verdict.findings if f.reason == EXEMPTED and "exemption" in f.facts]
