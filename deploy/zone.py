@@ -6,6 +6,7 @@ import asyncio
 import json
 import struct
 from pathlib import Path
+from typing import cast
 
 import dns.exception
 import dns.flags
@@ -70,8 +71,7 @@ class NameServer(asyncio.DatagramProtocol):
         return self._zone
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)  # asyncio's own class says so only from 3.12 on
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         reply = answer(self.zone(), data)
