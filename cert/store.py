@@ -256,8 +256,8 @@ class Store(Protocol):
     # results
     async def results(self, rule: str, key: str) -> Results: ...
 
-    async def put_results(self, results: Results) -> None:
-        """Replace those of version `results.version`; Stale where another was first."""
+    async def put_results(self, results: Sequence[Results]) -> None:
+        """Replace each that still has the version read; Stale where another was first (some may be replaced then)."""
         ...
 
     # incidents
