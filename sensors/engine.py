@@ -77,8 +77,13 @@ def flow_fields(flow: Flow, reason: str) -> dict[str, Value]:
     if flow.name:
         fields["network.protocol"] = flow.name
     if flow.protocol == TCP:
-        fields["hudhud.flow.tcp_flags"] = [client.flags, server.flags]
+        fields["hudhud.flow.tcp_flags"] = [_flags(client.flags), _flags(server.flags)]
     return fields
+
+
+def _flags(flags: int) -> str:
+    """As tcpdump writes them: F, S, R, P, A (.), U."""
+    return "".join(letter for bit, letter in enumerate("FSRPAU") if flags >> bit & 1)
 
 
 def _iso(time: float) -> str:

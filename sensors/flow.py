@@ -21,7 +21,9 @@ FIN, SYN, RST, ACK = 1, 2, 4, 16
 TRANSPORTS = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMP6: "ipv6-icmp", SCTP: "sctp", 47: "gre", 50: "esp", 2: "igmp"}
 SLOT_S = 4.0  # flows that end within so long of each other are looked at together
 # Ports that a server has: they tell the sides apart where the handshake was not seen.
-SERVICES = frozenset((20, 21, 22, 23, 25, 53, 80, 110, 143, 389, 443, 445, 465, 587, 853, 993, 995, 3389, 5222, 8080, 8443))
+SERVICES = frozenset(
+    (20, 21, 22, 23, 25, 53, 80, 110, 143, 389, 443, 445, 465, 587, 853, 993, 995, 3389, 5222, 8080, 8443)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ def community_id(key: bytes, protocol: int, seed: int = 0) -> str:
     if not one_way and (source, source_port) > (target, target_port):
         source, target, source_port, target_port = target, source, target_port, source_port
     ports = source_port + target_port if protocol in (TCP, UDP, SCTP, ICMP, ICMP6) else b""
-    digest = hashlib.sha1(seed.to_bytes(2, "big") + source + target + bytes((protocol, 0)) + ports, usedforsecurity=False)
+    digest = hashlib.sha1(
+        seed.to_bytes(2, "big") + source + target + bytes((protocol, 0)) + ports, usedforsecurity=False
+    )
     return "1:" + base64.b64encode(digest.digest()).decode()
 
 

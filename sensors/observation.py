@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from hudhud.event import Event, Value
+from hudhud import codec
+from hudhud.event import Value, format_time, nest
 from sensors.flow import Flow
 
-CATEGORIES: Mapping[str, str] = {"dhcp": "network", "arp": "network", "alert": "intrusion_detection"}
+METRICS = frozenset(("webmail", "health"))  # datasets that count and tell nothing of one thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,21 @@ def moment(time: float) -> datetime:
         return datetime.fromtimestamp(0, UTC)
 
 
-def event_of(dataset: str, time: float, fields: Mapping[str, Value], identity: str) -> Event:
-    """The ECS event of an observation's fields."""
-    full: dict[str, Value] = {
-        "event.id": identity,
-        "event.kind": "alert" if dataset == "alert" else "event",
-        "event.category": [CATEGORIES.get(dataset, "network")],
+def event_fields(dataset: str, fields: Mapping[str, Value]) -> dict[str, Value]:
+    """The ECS fields of an observation or alert, with those that say what kind of event it is."""
+    alert = dataset == "alert"
+    return {
+        "event.kind": "alert" if alert else "metric" if dataset in METRICS else "event",
+        "event.category": ["intrusion_detection" if alert else "network"],
         "event.dataset": f"hudhud.{dataset}",
         "event.module": "hudhud",
         "event.provider": "hudhud-sensor",
+        **fields,
     }
-    full.update(fields)
-    return Event(identity, moment(time), full)
+
+
+def document(time: float, fields: Mapping[str, Value]) -> bytes:
+    """The nested ECS document as it leaves the sensor, JSON. Its id is given by the journal that it goes to."""
+    nested = nest(fields)
+    nested["@timestamp"] = format_time(moment(time))
+    return codec.encode(nested)

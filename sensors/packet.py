@@ -9,7 +9,23 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from sensors.flow import ACK, FIN, ICMP, ICMP6, RST, SCTP, SERVICES, SYN, TCP, UDP, Flow, FlowTable, Half, Parser, icmp_answer
+from sensors.flow import (
+    ACK,
+    FIN,
+    ICMP,
+    ICMP6,
+    RST,
+    SCTP,
+    SERVICES,
+    SYN,
+    TCP,
+    UDP,
+    Flow,
+    FlowTable,
+    Half,
+    Parser,
+    icmp_answer,
+)
 from sensors.fragment import Defragmenter
 from sensors.link import ARP, ETHERNET, IPV4, IPV6, LINKS
 from sensors.stream import Streams
@@ -188,7 +204,14 @@ class Decoder:
                 self.counters["malformed"] += 1
                 return
             length = data[at + 4] << 8 | data[at + 5]
-            self._udp(addresses + data[at : at + 4], data, at + 8, min(stop, at + length) if length else stop, time, self._wire)
+            self._udp(
+                addresses + data[at : at + 4],
+                data,
+                at + 8,
+                min(stop, at + length) if length else stop,
+                time,
+                self._wire,
+            )
         else:
             self._other(protocol, addresses, data, at, stop, time)
             if protocol == 47:
@@ -204,7 +227,17 @@ class Decoder:
             self._depth -= 1
 
     def _tcp(
-        self, key: bytes, seq: int, ack: int, offset: int, flags: int, data: bytes, at: int, stop: int, time: float, wire: int
+        self,
+        key: bytes,
+        seq: int,
+        ack: int,
+        offset: int,
+        flags: int,
+        data: bytes,
+        at: int,
+        stop: int,
+        time: float,
+        wire: int,
     ) -> None:
         half = self._tcp_halves.get(key)
         if half is None or (flags & 0x12 == SYN and half.flow.state in ("closed", "reset", "rejected")):

@@ -19,7 +19,14 @@ class Streams:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.counters = {"out_of_order": 0, "gaps": 0, "lost_bytes": 0, "stream_cap": 0, "pending_cap": 0, "parser_errors": 0}
+        self.counters = {
+            "out_of_order": 0,
+            "gaps": 0,
+            "lost_bytes": 0,
+            "stream_cap": 0,
+            "pending_cap": 0,
+            "parser_errors": 0,
+        }
 
     def segment(self, half: Half, seq: int, data: bytes, start: int, end: int, time: float) -> None:
         """The payload data[start:end] with sequence number `seq`."""

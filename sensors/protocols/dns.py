@@ -96,7 +96,11 @@ def parse(data: bytes) -> dict[str, Value]:
             fields["dns.question.class"] = CLASSES.get(group & 0x7FFF) or f"CLASS{group}"
     if response:
         fields["dns.response_code"] = CODES.get(flags & 15) or str(flags & 15)
-    header = [name for bit, name in ((0x400, "AA"), (0x200, "TC"), (0x100, "RD"), (0x80, "RA"), (0x20, "AD"), (0x10, "CD")) if flags & bit]
+    header = [
+        name
+        for bit, name in ((0x400, "AA"), (0x200, "TC"), (0x100, "RD"), (0x80, "RA"), (0x20, "AD"), (0x10, "CD"))
+        if flags & bit
+    ]
     if header:
         fields["dns.header_flags"] = header
     if answers or (questions == 0 and authorities):
@@ -114,7 +118,9 @@ def _answers(data: bytes, at: int, count: int, fields: dict[str, Value]) -> None
     ttls: list[int] = []
     addresses: list[str] = []
     fields["dns.answers_count"] = count
-    fields.update({"dns.answers.name": names, "dns.answers.type": kinds, "dns.answers.data": values, "dns.answers.ttl": ttls})
+    fields.update(
+        {"dns.answers.name": names, "dns.answers.type": kinds, "dns.answers.data": values, "dns.answers.ttl": ttls}
+    )
     for _ in range(min(count, MAX_ANSWERS)):
         name, at = name_at(data, at)
         kind, _group, ttl, length = _RECORD(data, at)
@@ -160,7 +166,14 @@ def _value(data: bytes, kind: int, at: int, length: int) -> str:
 
 def begins_udp(data: bytes) -> bool:
     """Whether a datagram on another port is a DNS query beyond doubt: one question, class IN, nothing that should not be there."""
-    if not 17 <= len(data) <= 512 or data[4:10] != b"\0\x01\0\0\0\0" or data[2] & 0xF8 or data[3] & 0x4F or data[10] or data[11] > 1:
+    if (
+        not 17 <= len(data) <= 512
+        or data[4:10] != b"\0\x01\0\0\0\0"
+        or data[2] & 0xF8
+        or data[3] & 0x4F
+        or data[10]
+        or data[11] > 1
+    ):
         return False
     try:
         name, at = name_at(data, 12)
@@ -179,7 +192,14 @@ def begins_tcp(data: bytes, port: int) -> bool:
         return False
     if port in PORTS:
         return True
-    return bool(questions == 1 and not flags & 0x800F and not answers and not authorities and more <= 1 and begins_udp(data[2 : 2 + length]))
+    return bool(
+        questions == 1
+        and not flags & 0x800F
+        and not answers
+        and not authorities
+        and more <= 1
+        and begins_udp(data[2 : 2 + length])
+    )
 
 
 class Dns:

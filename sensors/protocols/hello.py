@@ -125,7 +125,11 @@ def _server_name(data: bytes | None) -> str | None:
         return None
     name = data[5 : 5 + _u16(data, 3)]
     text = name.decode("latin-1").lower()
-    return text if name.isascii() and text.isprintable() else "".join(chr(c) if 32 < c < 127 else f"\\{c:03d}" for c in name)
+    return (
+        text
+        if name.isascii() and text.isprintable()
+        else "".join(chr(c) if 32 < c < 127 else f"\\{c:03d}" for c in name)
+    )
 
 
 def _alpn(data: bytes | None) -> tuple[bytes, ...]:

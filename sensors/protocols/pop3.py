@@ -45,7 +45,10 @@ class Pop3:
         elif name == "PASS":
             self._login, self._asked = login_fields(self._user, "pass", clear=True), name
         elif name == "APOP":
-            self._login, self._asked = login_fields(text(argument.split(b" ")[0], MAX_USER_BYTES), "apop", clear=False), name
+            self._login, self._asked = (
+                login_fields(text(argument.split(b" ")[0], MAX_USER_BYTES), "apop", clear=False),
+                name,
+            )
         elif name == "AUTH" and argument:
             mechanism, _, initial = argument.partition(b" ")
             self._challenge = text(mechanism.strip(), 32).lower()
@@ -58,7 +61,13 @@ class Pop3:
 
     def _response(self, line: bytes) -> None:
         if "user.name" not in self._login:
-            user = plain_user(line) if self._challenge == "plain" else text(unbase64(line), 256) if self._challenge == "login" else ""
+            user = (
+                plain_user(line)
+                if self._challenge == "plain"
+                else text(unbase64(line), 256)
+                if self._challenge == "login"
+                else ""
+            )
             self._login = login_fields(user, self._challenge, clear=bool(self._login["hudhud.auth.clear"]))
 
     def _reply(self, line: bytes, time: float) -> None:

@@ -29,7 +29,15 @@ def _salt(version: int) -> bytes | None:
         return _SALTS[version]
     if version >> 8 == 0xFF0000:
         draft = version & 0xFF
-        return _SALTS[29] if 29 <= draft <= 32 else _SALTS[23] if 23 <= draft <= 28 else _SALTS[1] if draft in (33, 34) else None
+        return (
+            _SALTS[29]
+            if 29 <= draft <= 32
+            else _SALTS[23]
+            if 23 <= draft <= 28
+            else _SALTS[1]
+            if draft in (33, 34)
+            else None
+        )
     return None
 
 

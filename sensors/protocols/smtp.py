@@ -172,7 +172,7 @@ class Smtp:
         elif command in ("EHLO", "HELO", "LHLO") and code == 250 and self._sender is not None and not self._done:
             self._transaction()
         elif command == "CONTENT":
-            self._session["hudhud.smtp.reply"] = code
+            self._session["hudhud.smtp.reply"] = str(code)
             self._transaction()
             self._session.pop("hudhud.smtp.reply", None)
         elif command == "STARTTLS" and code == 220:
@@ -203,7 +203,9 @@ class Smtp:
         self._transaction()
         if not self._told:
             self._told = True
-            self._tell(Observation("smtp", time, self._flow, {"network.protocol": "smtp", **self._session, **self._login}))
+            self._tell(
+                Observation("smtp", time, self._flow, {"network.protocol": "smtp", **self._session, **self._login})
+            )
 
     def gap(self, half: Half, size: int, time: float) -> bool:
         """Lost bytes of a message matter little; lost commands cost the commands."""

@@ -26,7 +26,14 @@ CIPHERS = {
 
 def begins(data: bytes) -> bool:
     """Whether these are the first bytes of a handshake record that holds a hello."""
-    return len(data) >= 6 and data[0] == HANDSHAKE and data[1] == 3 and data[2] <= 4 and data[5] in (1, 2) and data[3] <= 0x48
+    return (
+        len(data) >= 6
+        and data[0] == HANDSHAKE
+        and data[1] == 3
+        and data[2] <= 4
+        and data[5] in (1, 2)
+        and data[3] <= 0x48
+    )
 
 
 def version_text(number: int) -> str:
@@ -67,7 +74,12 @@ class Tls:
         at = 0
         while at + 5 <= len(data):
             kind, size = data[at], data[at + 3] << 8 | data[at + 4]
-            if not HANDSHAKE >= kind >= CHANGE_CIPHER and kind != APPLICATION or data[at + 1] != 3 or size > MAX_RECORD_BYTES:
+            if (
+                not HANDSHAKE >= kind >= CHANGE_CIPHER
+                and kind != APPLICATION
+                or data[at + 1] != 3
+                or size > MAX_RECORD_BYTES
+            ):
                 self._done(time)
                 return
             if at + 5 + size > len(data):
@@ -113,7 +125,9 @@ class Tls:
             found = hello.parse_server(body)
             if not found.retry:
                 self._server = found
-                return self._client is not None and (found.version == 0x0304 or found.version >> 8 in (0x7F, 0x7E, 0xFB))
+                return self._client is not None and (
+                    found.version == 0x0304 or found.version >> 8 in (0x7F, 0x7E, 0xFB)
+                )
         elif kind == 11 and not side:
             self._certificates = _chain(body)
             return self._client is not None
@@ -143,7 +157,9 @@ class Tls:
             if server.alpn:
                 fields["tls.next_protocol"] = server.alpn[:32].decode("latin-1")
         elif client is not None:
-            fields["hudhud.tls.offered_version"] = version_text(max((v for v in client.versions if v not in hello.GREASE), default=client.version))
+            fields["hudhud.tls.offered_version"] = version_text(
+                max((v for v in client.versions if v not in hello.GREASE), default=client.version)
+            )
         if self._certificates:
             fields.update(certificate.fields(self._certificates))
         self._client = self._server = None

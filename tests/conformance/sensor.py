@@ -68,7 +68,9 @@ ZEEK = {
 }  # fmt: skip
 COMPLETE = {"dns.log": "dns", "smtp.log": "smtp", "http.log": "http", "conn.log": "flow", "ssh.log": "ssh"}
 # Suricata is told to fail, to drop or to ignore: what it then does not see is no measure.
-SIMULATED = re.compile(r"simulate|memcap|midstream-policy|hash-size|reassembly\.depth|async-oneside=false|error-policy|max-tx")
+SIMULATED = re.compile(
+    r"simulate|memcap|midstream-policy|hash-size|reassembly\.depth|async-oneside=false|error-policy|max-tx"
+)
 
 
 @dataclass
@@ -107,7 +109,11 @@ class Reader:
                 found["http uri"][f"{fields['url.domain']}:{fields['url.port']}"] += 1
             if observation.dataset == "flow" and observation.flow is not None:
                 base = observation.flow.base()
-                found["flow"][_pair(base["source.ip"], base.get("source.port"), base["destination.ip"], base.get("destination.port"))] += 1
+                found["flow"][
+                    _pair(
+                        base["source.ip"], base.get("source.port"), base["destination.ip"], base.get("destination.port")
+                    )
+                ] += 1
 
         engine = Engine(tell)
         with path.open("rb") as stream:
@@ -122,7 +128,10 @@ def _listed(value: Value) -> list[str]:
 
 
 def _pair(source: object, source_port: object, target: object, target_port: object) -> str:
-    ends = sorted(f"{address} {port if port is not None else ''}".strip() for address, port in ((source, source_port), (target, target_port)))
+    ends = sorted(
+        f"{address} {port if port is not None else ''}".strip()
+        for address, port in ((source, source_port), (target, target_port))
+    )
     return " - ".join(ends)
 
 
@@ -131,9 +140,18 @@ def clean(name: str, value: str) -> str:
     if name in ("smtp from", "smtp to"):
         return value.strip("<> ").lower()
     if name == "tls version":
-        return {"TLSv10": "1.0", "TLSv11": "1.1", "TLSv12": "1.2", "TLSv13": "1.3", "SSLv3": "3.0"}.get(value, re.sub(r"^TLS ", "", value).replace(" draft", "-draft").split("-draft")[0])
+        return {"TLSv10": "1.0", "TLSv11": "1.1", "TLSv12": "1.2", "TLSv13": "1.3", "SSLv3": "3.0"}.get(
+            value, re.sub(r"^TLS ", "", value).replace(" draft", "-draft").split("-draft")[0]
+        )
     if name == "tls subject":
-        return ",".join(sorted(part.strip() for part in re.split(r",(?=\s*[A-Za-z0-9.]+=)", value.replace("\\,", "，").replace(", Inc", "，Inc").replace("， ", "，"))))
+        return ",".join(
+            sorted(
+                part.strip()
+                for part in re.split(
+                    r",(?=\s*[A-Za-z0-9.]+=)", value.replace("\\,", "，").replace(", Inc", "，Inc").replace("， ", "，")
+                )
+            )
+        )
     if name == "http host":
         host = value.lower()
         return host.strip("[]") if host.count(":") > 1 else re.sub(r":\d+$", "", host)
@@ -190,7 +208,12 @@ def zeek(folder: Path) -> Iterator[tuple[str, Path, str, set[str], bool]]:
                     if row["proto"] == "unknown_transport":
                         continue  # Zeek tells no ports of SCTP
                     icmp = row["proto"] not in ("tcp", "udp", "sctp")
-                    pair = _pair(row["id.orig_h"], None if icmp else row["id.orig_p"], row["id.resp_h"], None if icmp else row["id.resp_p"])
+                    pair = _pair(
+                        row["id.orig_h"],
+                        None if icmp else row["id.orig_p"],
+                        row["id.resp_h"],
+                        None if icmp else row["id.resp_p"],
+                    )
                     wanted[path, "flow"].add(pair)
                 for column, name in names.items():
                     for value in (row.get(column) or "-").split("," if column == "rcptto" else "\0"):
@@ -241,7 +264,9 @@ def score(root: Path) -> dict[tuple[str, str], Score]:
                 one = scores[source, name]
                 one.expected += len(values)
                 one.found += len(values & ours)
-                one.missed += [f"{path.relative_to(root)}: {value!r}, told: {sorted(ours)[:4]}" for value in sorted(values - ours)]
+                one.missed += [
+                    f"{path.relative_to(root)}: {value!r}, told: {sorted(ours)[:4]}" for value in sorted(values - ours)
+                ]
                 if complete:
                     one.told += len(ours)
                     one.right += len(values & ours)
@@ -259,12 +284,21 @@ def main(arguments: list[str]) -> int:
         print(f"{paths[0]}: holds none of the layouts that are known; see --help")
         return 1
     if "--json" in arguments:
-        print(json.dumps({f"{source} {name}": {"expected": s.expected, "found": s.found, "told": s.told, "right": s.right} for (source, name), s in sorted(scores.items())}))
+        print(
+            json.dumps(
+                {
+                    f"{source} {name}": {"expected": s.expected, "found": s.found, "told": s.told, "right": s.right}
+                    for (source, name), s in sorted(scores.items())
+                }
+            )
+        )
         return 0
     print(f"{'set':10}{'field':14}{'expected':>9}{'found':>7}{'recall':>9}{'told':>7}{'precision':>11}")
     for (source, name), one in sorted(scores.items()):
         precision = f"{one.right / one.told:10.1%}" if one.told else "         –"
-        print(f"{source:10}{name:14}{one.expected:9}{one.found:7}{one.found / max(one.expected, 1):9.1%}{one.told:7} {precision}")
+        print(
+            f"{source:10}{name:14}{one.expected:9}{one.found:7}{one.found / max(one.expected, 1):9.1%}{one.told:7} {precision}"
+        )
     for (source, name), one in sorted(scores.items()):
         for line in one.missed:
             print(f"missed   {source} {name}: {line}")
