@@ -83,7 +83,7 @@ class Relay(Section, frozen=True):
     recipients_per_minute_per_account: int = 3000
     auth_failures_per_hour: int = 20  # per account and per address
     auth_cache_s: float = 300.0  # a verified log-in is not hashed again for so long
-    notice_delay_s: float = 2.0  # refusals of one transaction are told together
+    notices_per_hour_per_account: int = 60  # past it refusals are told by the SMTP reply only
 
 
 class Spool(Section, frozen=True):
