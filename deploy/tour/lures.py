@@ -70,16 +70,18 @@ def rule_that_holds_everything(run: str) -> tuple[str, str]:
         title_en = "Routine mail, by mistake"
         title_ar = "بريد معتاد، عن طريق الخطأ"
         disposition = "hold"
-        threat = "phishing"
+        threat = "disguise"
+    strings:
+        $version = "MIME-Version: 1.0"
     condition:
-        part == "body" and filesize > 0
+        part == "header" and $version
 }}
 """
     samples = f"""[[sample]]
 name = "routine mail"
 match = ["{rule_id(run)}"]
-part = "body"
-data = "Routine mail."
+part = "header"
+data = "From: <amal@finance.saba.example>\\r\\nMIME-Version: 1.0\\r\\n"
 
 [[sample]]
 name = "an attached table"
