@@ -15,11 +15,19 @@ from deploy.live_registry import live_registry
 from deploy.mxhosts import MxHosts
 from deploy.rollout import readiness
 from hudhud.cli import Exit, Problem, out, table
+from hudhud.clock import SYSTEM
 from hudhud.config import Config
 from hudhud.entity import Entity, Registry
 from hudhud.i18n import Catalogue, Language, language
 from hudhud.settings import Settings
+from mail.accounts import Account
 from mail.dns import LiveResolver
+from mail.envelope import Client, Envelope, Recipient, parse_path
+from mail.judging import Judging
+from mail.live import LiveReleases, live_releases
+from mail.message import Message
+from mail.threads import NoThreads
+from mail.verdict import Disposition
 
 DKIM_BITS = 2048  # RFC 8301
 
@@ -54,12 +62,13 @@ async def walk(config: Config, code: str, shown_in: str) -> int:
         raise Problem(f"the registry has no body with the code {code!r}; `hudhud registry show` lists them", Exit.NO)
     entity = registry.entities[code]
     records = await dns_records(entity, settings)
+    live = live_releases(settings)
     steps = [
         _contacts(entity, speak),
         await _server(entity, registry, settings, speak),
         _published(records, speak),
-        await _test_mail(entity, config, speak),
-        _mode(entity, settings, speak),
+        await _test_mail(entity, settings, live, speak),
+        _mode(entity, live, speak),
     ]
     out(f"{entity.name(speak)} ({code})")
     rows = [(number, step.what, say(speak, step.mark), step.next) for number, step in enumerate(steps, 1)]
@@ -129,3 +138,38 @@ def dkim_record(path: Path) -> str:
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
+
+
+async def _test_mail(entity: Entity, settings: Settings, live: LiveReleases, speak: Language) -> Step:
+    """A mail of the body to itself through the relay's own judgement; nothing is sent."""
+    what = say(speak, "test mail")
+    if not entity.domains:
+        return Step(what, "to do", say(speak, "the body has no domain"))
+    domain = entity.domains[0]
+    address = f"postmaster@{domain}"
+    judging = Judging(live, LiveResolver(settings.dns), NoThreads(), SYSTEM, settings)
+    client = Client("127.0.0.1", 0, "localhost", "TLSv1.3", "submission")
+    account = Account(address, entity.code, frozenset({address}))
+    recipient = Recipient(parse_path(address.encode(), smtputf8=False))
+    envelope = Envelope(recipient.address, (recipient,), client, account, SYSTEM.now())
+    text = f"From: <{address}>\r\nTo: <{address}>\r\nSubject: test\r\nMessage-ID: <test@{domain}>\r\n\r\ntest\r\n"
+    try:
+        verdict = await judging.at_rcpt(envelope, recipient)
+        judged = await judging.at_data(Message.read(envelope, "onboarding", text.encode()), [verdict])
+    finally:
+        await judging.close()
+    findings = ", ".join(f"{f.rule} ({f.reason})" for f in (*verdict.findings, *judged.findings)) or say(
+        speak, "no finding"
+    )
+    accepted = judged.stored and verdict.disposition < Disposition.DEFER
+    return Step(what, "done" if accepted else "to do", f"{judged.data_reply.line()} – {findings}")
+
+
+def _mode(entity: Entity, live: LiveReleases, speak: Language) -> Step:
+    """Shadow first, then enforce: both are a line of the policy release."""
+    rules = live.policy.rules(entity.code)
+    what = say(speak, "policy: shadow, then enforce")
+    if rules.mode == "enforce":
+        return Step(what, "done", say(speak, "enforced; foreign recipients: {foreign}", foreign=rules.foreign))
+    todo = say(speak, "in shadow: look at what would have been refused, then set mode = enforce in the policy")
+    return Step(what, "to do", todo)

@@ -30,6 +30,7 @@ Strength = Literal["accept", "tag", "hold", "reject"]
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is asked of a body; policy.toml gives the defaults in [default] and differences in [entity.CODE]."""
 
+    mode: Literal["shadow", "enforce"] = "enforce"  # shadow: the national policy is judged and told, never carried out
     foreign: Foreign = "reply-only"  # rule B
     reply_days: int = 30  # days; how long whoever wrote first may be answered in that thread
     leak: Literal["tag", "hold", "reject"] = "reject"  # rule A: a foreign Reply-To and its like

@@ -6,6 +6,7 @@ Envelope checks run at RCPT, for the recipient that was just named; message chec
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from hudhud import log
@@ -54,22 +55,38 @@ MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
 Check = TypeVar("Check", EnvelopeCheck, MessageCheck)
 
 FAULT: Final = "H-FAULT"
+NATIONAL_POLICY: Final = frozenset({"national", "leak", "answer"})  # what a body may try in shadow before it bites
 _log = log.get(__name__)
 
 
 def run_envelope(envelope: Envelope, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """What the envelope checks find, in the table's order. A check that fails by our fault defers (invariant 2)."""
-    return tuple(_run(ENVELOPE_CHECKS, lambda check: check(envelope, facts, policy)))
+    found = _run(ENVELOPE_CHECKS, lambda check: check(envelope, facts, policy))
+    return tuple(_in_shadow(finding, envelope, policy) for finding in found)
 
 
 def run(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """What the message checks find, in the table's order. A check that fails by our fault defers (invariant 2)."""
-    return tuple(_run(MESSAGE_CHECKS, lambda check: check(message, facts, policy)))
+    found = _run(MESSAGE_CHECKS, lambda check: check(message, facts, policy))
+    return tuple(_in_shadow(finding, message.envelope, policy) for finding in found)
 
 
 def fault(check: str, error: BaseException) -> Finding:
     """The finding for a check, or a step before the checks, that failed by our fault."""
     return Finding(check, FAULT, "1", Disposition.DEFER, "our-fault", facts={"error": type(error).__name__})
+
+
+def _in_shadow(finding: Finding, envelope: Envelope, policy: Policy) -> Finding:
+    """The finding, or for a body whose policy is in shadow what it would have meant: told, but not carried out."""
+    if finding.check not in NATIONAL_POLICY or envelope.account is None:
+        return finding
+    if policy.rules(envelope.account.entity).mode == "enforce" or finding.disposition in (
+        Disposition.ACCEPT,
+        Disposition.DEFER,
+    ):
+        return finding
+    told = {**finding.facts, "would": finding.disposition.word, "mode": "shadow"}
+    return replace(finding, disposition=Disposition.ACCEPT, facts=told)
 
 
 def _run(checks: tuple[Check, ...], call: Callable[[Check], Found]) -> Iterator[Finding]:
