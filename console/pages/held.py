@@ -1,0 +1,131 @@
+"""Held mail: the list, one message with its findings in words, release, deletion, and a preview for a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import Response
+
+from console import heldmail
+from console.heldmail import HeldMail, entities, in_words
+from console.relay import RelayRefused
+from console.visit import Stop, Visit
+from console.words import _
+from rules.rule import Rule
+
+PAGE = 50  # messages on one page
+MAX_LISTED = 1000  # messages asked of the relay at once
+MAX_PREVIEW = 20_000  # characters shown
+MAX_FACTS = 30  # of one finding
+
+
+async def queue(visit: Visit) -> Response:
+    """The list, newest first."""
+    found = await listed(
+        visit,
+        sender=visit.query("sender"),
+        recipient=visit.query("recipient"),
+        rule=visit.query("rule").upper(),
+        limit=MAX_LISTED,
+    )
+    start = visit.number("after", 0, MAX_LISTED)
+    after = str(start + PAGE) if len(found) > start + PAGE else ""
+    return visit.page(
+        "held.html",
+        messages=found[start : start + PAGE],
+        total=len(found),
+        capped=len(found) >= MAX_LISTED,
+        after=after,
+        entities_of=lambda mail: entities(mail, visit.house.registry.value),
+        rules=_rules(visit),
+    )
+
+
+async def message(visit: Visit) -> Response:
+    """One message."""
+    return _page(visit, await _found(visit))
+
+
+async def preview(visit: Visit) -> Response:
+    """The text of the message, for a reason; shown once, never kept."""
+    mail = await _found(visit)
+    reason = visit.reason()
+    answer = await _ask(visit.house.relay.preview(visit.person.login, mail.id, reason))
+    return _page(visit, mail, answer)
+
+
+async def release(visit: Visit) -> Response:
+    """Let it go on to its recipients."""
+    mail = await _found(visit)
+    await _ask(visit.house.relay.release(visit.person.login, mail.id, visit.reason()))
+    return visit.go("/held", done="released")
+
+
+async def delete(visit: Visit) -> Response:
+    """Delete it for good."""
+    mail = await _found(visit)
+    await _ask(visit.house.relay.delete(visit.person.login, mail.id, visit.reason()))
+    return visit.go("/held", done="deleted")
+
+
+async def listed(visit: Visit, **filters: str | int) -> list[HeldMail]:
+    """Held messages that the person may see; RelayDown."""
+    answers = await visit.house.relay.queue(visit.person.login, state="held", **filters)
+    registry, scope = visit.house.registry.value, visit.scope
+    return [mail for one in answers if scope.covers(entities(mail := heldmail.read(one), registry))]
+
+
+async def _found(visit: Visit) -> HeldMail:
+    try:
+        mail = heldmail.read(await visit.house.relay.message(visit.person.login, visit.part("id")[:40]))
+    except RelayRefused:
+        raise _gone() from None
+    if not visit.scope.covers(entities(mail, visit.house.registry.value)):
+        raise _gone()
+    return mail
+
+
+async def _ask(call: Any) -> Mapping[str, Any]:
+    """An act that the relay may refuse because the message is no longer held."""
+    try:
+        answer: Mapping[str, Any] = await call
+    except RelayRefused as error:
+        raise Stop(
+            409, _("The relay did not do it"), _("Somebody may have decided already. It says: {why}"), why=error.problem
+        ) from None
+    return answer
+
+
+def _gone() -> Stop:
+    return Stop(
+        404, _("There is no such message"), _("It is not known to the relay, or it does not concern your entity.")
+    )
+
+
+def _rules(visit: Visit) -> Mapping[str, Rule]:
+    return {rule.id: rule for rule in visit.house.rules.value.yara.rules}
+
+
+def _page(visit: Visit, mail: HeldMail, content: Mapping[str, Any] | None = None) -> Response:
+    text = str(content.get("text", content.get("preview", ""))) if content is not None else None
+    return visit.page(
+        "message.html",
+        mail=mail,
+        findings=in_words(mail, visit.language, _rules(visit)),
+        entity_codes=entities(mail, visit.house.registry.value),
+        content=text[:MAX_PREVIEW] if text is not None else None,
+        cut=text is not None and len(text) > MAX_PREVIEW,
+        content_facts=_told(content),
+        max_facts=MAX_FACTS,
+        may_decide=visit.can("analyst", "administrator"),
+    )
+
+
+def _told(content: Mapping[str, Any] | None) -> Mapping[str, str]:
+    """What the preview tells beside the text: subject, from, date, where the relay gives them."""
+    return {
+        name: str(value)
+        for name, value in (content or {}).items()
+        if name in {"subject", "from", "to", "date"} and value
+    }
