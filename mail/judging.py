@@ -1,4 +1,4 @@
-"""The judgement of a message: gather facts, run the checks, judge. The one path that relay and `hudhud mail judge` take."""
+"""The judgement of a message: gather, check, judge. The one path that the relay and `hudhud mail judge` take."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Judging:
         return replace(verdict, reply=rcpt_reply(verdict, help_url=self._help_url, reference=reference))
 
     async def at_data(self, message: Message, rcpt_verdicts: Sequence[Verdict]) -> Judgement:
-        """The message checks for the recipients that were taken, then invariant 5. Never raises for a message's sake."""
+        """The message checks for the recipients that were taken, then invariant 5. No message makes it raise."""
         started = time.perf_counter()
         policy, ruleset = self._live.policy, self._live.ruleset
         taken = {r.address.raw for r in message.envelope.recipients}

@@ -65,13 +65,13 @@ class LiveReleases:
 
     def refresh(self) -> bool:
         """Looks for newer releases; True when something was swapped. Never raises."""
-        if self._rules.refresh():
+        swapped = self._rules.refresh()
+        if swapped:
             self.ruleset = self._rules.value.without(self._stopped)
-            swapped = True
-        else:
-            swapped = False
-        parts = [self._registry, self._policy, *([self._exemptions] if self._exemptions is not None else [])]
-        if not any([part.refresh() for part in parts]):  # every one is looked at
+        fresh = [self._registry.refresh(), self._policy.refresh()]
+        if self._exemptions is not None:
+            fresh.append(self._exemptions.refresh())
+        if not any(fresh):
             return swapped
         try:
             self.policy = self._compiled()

@@ -6,6 +6,7 @@ from mail.facts import Facts
 from mail.message import Message
 from mail.policy import Policy
 from mail.verdict import Disposition, Finding
+from rules.yara import Hit
 
 NAME = "content"
 
@@ -13,7 +14,7 @@ NAME = "content"
 def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """One finding a rule, with the parts it fits; `reason` is the rule's threat class."""
     by_rule: dict[str, list[str]] = {}
-    hits = {}
+    hits: dict[str, Hit] = {}
     for path, hit in facts.hits:
         by_rule.setdefault(hit.rule, []).append(path)
         hits.setdefault(hit.rule, hit)

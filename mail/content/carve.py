@@ -1,0 +1,42 @@
+"""The carved reading: files that stand encoded in text: uuencode, yEnc, base64 lines, data: addresses. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from mail.content import decode
+from mail.content.magic import detect
+
+MIN_DECODED = 32  # octets; what is shorter is no file
+MAX_FOUND = 100  # in one text
+
+_LINE = rb"[>| \t]{0,8}[A-Za-z0-9+/_-]{%d,}={0,2}[ \t]*"
+_LINES = re.compile(rb"(?:^|(?<=\n))(?:" + _LINE % 38 + rb"\r?\n){1,}(?:" + _LINE % 2 + rb")?")
+_DATA_URL = re.compile(
+    rb"data:([a-z0-9.+/-]{0,100})((?:;[^,;\s\"']{0,100}){0,5}?);base64,((?:[A-Za-z0-9+/=]|%[0-9a-f]{2}|\s){20,})", re.I
+)
+_ONE_LINE = re.compile(rb"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/]{200,}={0,2}(?![A-Za-z0-9+/=])")
+
+
+def carve(data: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """(name, media type, bytes) of each file found; "" where unknown. At most MAX_FOUND."""
+    for count, found in enumerate(_carve(data)):
+        if count >= MAX_FOUND:
+            return
+        yield found
+
+
+def _carve(data: bytes) -> Iterator[tuple[str, str, bytes]]:
+    if b"begin" in data.lower():
+        for name, decoded in (*decode.uuencoded(data), *decode.yencoded(data)):
+            yield name, "", decoded
+    if b";base64," in data:
+        for match in _DATA_URL.finditer(data):
+            decoded = decode.base64(match[3].replace(b"%2B", b"+").replace(b"%2F", b"/").replace(b"%3D", b"="))[0]
+            yield "", match[1].decode("ascii").lower(), decoded
+    for pattern in (_LINES, _ONE_LINE):
+        for match in pattern.finditer(data):
+            decoded = decode.base64(re.sub(rb"(?m)^[>| \t]+", b"", match[0]))[0]
+            if len(decoded) >= MIN_DECODED and detect(decoded) != "data":
+                yield "", "", decoded

@@ -1,0 +1,158 @@
+"""What a message says and points to: text, URLs, and hash bands by which one lure in many dresses is known. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from hudhud.settings import Content
+from mail.content.fields import to_text
+from mail.content.parts import Part
+
+BANDS: Final = 6  # of the text; two texts are the same lure when one band is equal
+ROWS: Final = 4  # hashes in a band: texts that share 80 % of their shingles agree in a band 9 times of 10
+SHINGLE: Final = 4  # words
+MIN_WORDS: Final = 12  # a shorter text is everybody's
+MAX_TEXT: Final = 256 * 1024  # characters of a part that are read
+MAX_SHINGLES: Final = 4000
+MAX_BANDS: Final = 64  # of one message
+
+_URL = re.compile(
+    r"\b(?:https?|ftp)://[^\s<>\"'`{}|\\^\x00-\x1f]{3,2000}|(?<![@\w./-])www\.[a-z0-9-]+\.[^\s<>\"'`]{2,2000}", re.I
+)
+_REF = re.compile(
+    r"""(?:href|src|action|background|Target)\s*=\s*(?:"([^"]{3,4000})"|'([^']{3,4000})'|([^\s"'>]{3,2000}))""", re.I
+)
+_HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->", re.I | re.S)
+_TAG = re.compile(r"<[^>]{0,4000}>")
+_WORDS = re.compile(r"[^\W\d_]{2,}")
+_TRAIL = ".,;:!?)]}>'\"»”’،؛؟"
+_TEXT_TYPES: Final = frozenset({"text", "html", "xml", "svg", "script", "data"})
+_URL_TYPES: Final = _TEXT_TYPES | {"pdf", "rtf", "lnk"}
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """`text` is what a reader sees of the bodies; `urls` each once, in order; `lure` sorted band hashes."""
+
+    text: str = ""
+    urls: tuple[str, ...] = ()
+    lure: tuple[str, ...] = ()
+
+
+def features(parts: Iterable[Part], settings: Content) -> Features:
+    """Of all parts that hold text; at most `max_urls` URLs."""
+    urls: dict[str, None] = {}
+    texts: list[str] = []
+    files: list[str] = []
+    for part in parts:
+        if part.detected_type in _URL_TYPES and len(urls) < settings.max_urls:
+            source = to_text(part.data[:MAX_TEXT], part.charset)
+            for url in find_urls(source):
+                urls.setdefault(url)
+            if part.is_body and part.detected_type in _TEXT_TYPES:
+                texts.append(visible(source, is_html="html" in (part.detected_type, part.media_type[5:])))
+        if (
+            not part.is_body
+            and part.depth == 0
+            and part.data
+            and not part.media_type.startswith(("message/", "image/"))
+        ):
+            files.append(part.sha256)
+    found = tuple(urls)[: settings.max_urls]
+    text = max(texts, key=len, default="")
+    return Features(text, found, bands(text, found, files))
+
+
+def find_urls(source: str) -> list[str]:
+    """The URLs in text or HTML: as they stand, and behind href, src, action; entities decoded, trailing marks off."""
+    if "://" not in source and "www." not in source.lower():
+        return []
+    found = [match[0] for match in _URL.finditer(source)]
+    if "=" in source and "<" in source:
+        found += [value for match in _REF.finditer(source) if _is_url(value := match[1] or match[2] or match[3] or "")]
+    return [shown for url in found if (shown := _clean(url))]
+
+
+def _is_url(value: str) -> bool:
+    return value.lstrip().lower().startswith(("http", "ftp:", "www.", "//", "hxxp"))
+
+
+def _clean(url: str) -> str:
+    text = html.unescape(url).strip()
+    text = re.sub(r"[\s\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", "", text)
+    while text and text[-1] in _TRAIL and not (text[-1] == ")" and "(" in text):
+        text = text[:-1]
+    if text.lower().startswith("www."):
+        text = "http://" + text
+    return "http:" + text if text.startswith("//") else text
+
+
+def host_of(url: str) -> str:
+    """The host of a URL in lower case; "" where it has none."""
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def visible(source: str, *, is_html: bool) -> str:
+    """The text that a reader sees: without tags, scripts, styles and comments; entities decoded."""
+    if not is_html and "<" not in source:
+        return source
+    text = _TAG.sub(" ", _HIDDEN.sub(" ", source))
+    return html.unescape(text) if "&" in text else text
+
+
+def bands(text: str, urls: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:
+    """Hash bands: equal in two messages means the same lure, whatever order they came in. Text, files, URL hosts.
+
+    Text: MinHash over shingles of words, digits and white space aside, in BANDS bands. Files: each sha256 by itself.
+    URLs: the set of host and path of each (a list of hosts alone would be every newsletter's).
+    """
+    found = [f"t{index}:{band}" for index, band in enumerate(_minhash(text))]
+    found += [f"f:{sha256[:16]}" for sha256 in files]
+    places = sorted({_place(url) for url in urls} - {""})
+    if places:
+        found.append(f"u:{hashlib.blake2b(' '.join(places).encode(), digest_size=8).hexdigest()}")
+    return tuple(sorted(set(found)))[:MAX_BANDS]
+
+
+def _place(url: str) -> str:
+    try:
+        split = urlsplit(url)
+        host = split.hostname or ""
+    except ValueError:
+        return ""
+    return f"{host.lower()}{unquote(split.path)[:200]}" if host else ""
+
+
+def _minhash(text: str) -> list[str]:
+    words = _WORDS.findall(text[:MAX_TEXT].casefold())
+    if len(words) < MIN_WORDS:
+        return []
+    shingles = {" ".join(words[i : i + SHINGLE]) for i in range(min(len(words) - SHINGLE + 1, MAX_SHINGLES))}
+    hashes = [int.from_bytes(hashlib.blake2b(s.encode(), digest_size=8).digest(), "big") for s in shingles]
+    smallest = [min((h * a + b) & _MASK for h in hashes) for a, b in _FAMILY]
+    rows = [smallest[i : i + ROWS] for i in range(0, BANDS * ROWS, ROWS)]
+    return [hashlib.blake2b(repr(row).encode(), digest_size=8).hexdigest() for row in rows]
+
+
+_MASK: Final = (1 << 64) - 1
+
+
+def _family() -> tuple[tuple[int, int], ...]:
+    """Odd multipliers and offsets, the same on every node and in every version (made once from a fixed seed)."""
+    made = []
+    for index in range(BANDS * ROWS):
+        seed = hashlib.blake2b(f"hudhud lure {index}".encode(), digest_size=16).digest()
+        made.append((int.from_bytes(seed[:8], "big") | 1, int.from_bytes(seed[8:], "big")))
+    return tuple(made)
+
+
+_FAMILY: Final = _family()

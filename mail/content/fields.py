@@ -1,0 +1,237 @@
+"""The Content-* fields of an entity, read by the letter (RFC 2045, 2183, 2231) and as programs do. Pure."""
+
+from __future__ import annotations
+
+import re
+from binascii import Error as Base64Error
+from binascii import a2b_base64, a2b_qp
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+MAX_FIELD = 16 * 1024  # octets of one field that are read
+
+_FIELD = re.compile(
+    rb"^[ \t]{0,0}content-(type|transfer-encoding|disposition)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.I | re.M
+)
+_LOOSE_FIELD = re.compile(
+    rb"(?:^|[\r\n])[ \t\xef\xbb\xbf]*content[ \t]*-[ \t]*(type|transfer-encoding|disposition)[ \t]*[:=]"
+    rb"((?:[^\r\n]|\r?\n[ \t]|\r[ \t])*)",
+    re.I,
+)
+_TYPE = re.compile(rb"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(?=;|$)")
+_FIRST = re.compile(rb"\s*([a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?)\s*(?=;|$)", re.I)
+_PLAIN_PARAM = re.compile(rb';\s*([a-z0-9-]+)=(?:"([^"\\]*)"|([^\s;"()<>@,:\\/\[\]?=]+))\s*(?=;|$)', re.I)
+_PARAM = re.compile(rb'([A-Za-z0-9_.$-]+(?:\*\d*)?\*?)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.S)
+_EXTENDED = re.compile(r"^([^'*]+)(?:\*(\d+))?(\*)?$")
+_WORD = re.compile(rb"=\?([^?\s]{1,40})\?([bq])\?([^?]*)\?=", re.I)
+_ODD = re.compile(rb"[(*\\\x00\x80-\xff]|=\?")
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What an entity says of itself. The first of each is what the standards make of it, the others what programs may.
+
+    `odd` is true where the fields are not plain, so that a second look is due.
+    """
+
+    types: tuple[str, ...] = ()
+    boundaries: tuple[bytes, ...] = ()
+    encodings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    disposition: str = ""
+    charset: str = ""
+    odd: bool = False
+    strict_boundary: bool = True
+
+
+NOTHING: Final = Head()
+
+
+def read_head(head: bytes) -> Head:
+    """The Content-* fields of a header block; the quick way where they are plain, else every way at once."""
+    fields = _FIELD.findall(head)
+    if not fields:
+        return NOTHING
+    found: dict[bytes, bytes] = {}
+    for name, value in fields:
+        key = name.lower()
+        if key in found or len(value) > MAX_FIELD or _ODD.search(value):
+            return _every_way(fields)
+        found[key] = value
+    return _plain(found) or _every_way(fields)
+
+
+def read_loosely(head: bytes) -> Head:
+    """The same for a block whose fields only a tolerant reader sees (spaces, NUL, bare CR, no colon)."""
+    return _every_way(_LOOSE_FIELD.findall(head.replace(b"\x00", b""))[:50])
+
+
+def _plain(found: dict[bytes, bytes]) -> Head | None:
+    """None where a field is not exactly in the grammar."""
+    kind, params = _plain_params(found.get(b"type", b""))
+    place, more = _plain_params(found.get(b"disposition", b""))
+    encoding = found.get(b"transfer-encoding", b"7bit").strip().lower()
+    if kind is None or place is None or encoding not in _ENCODINGS:
+        return None
+    names = [more[b"filename"]] if b"filename" in more else []
+    if b"name" in params and params[b"name"] not in names:
+        names.append(params[b"name"])
+    if any(b"=?" in name for name in names):
+        return None
+    return Head(
+        types=(kind.decode(),) if kind else (),
+        boundaries=(params[b"boundary"].rstrip(),) if params.get(b"boundary", b"").strip() else (),
+        encodings=(encoding.decode(),) if b"transfer-encoding" in found else (),
+        names=tuple(name.decode() for name in names if name),
+        disposition=place.decode(),
+        charset=params.get(b"charset", b"").decode().lower(),
+    )
+
+
+_ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"})
+
+
+def _plain_params(value: bytes) -> tuple[bytes | None, dict[bytes, bytes]]:
+    """The first word and the parameters; None where something is not in the grammar, or twice there."""
+    text = value.rstrip(b"; \t\r\n")
+    if not text.strip():
+        return b"", {}
+    match = _FIRST.match(text)
+    if match is None:
+        return None, {}
+    word, at = match[1].lower(), match.end()
+    params: dict[bytes, bytes] = {}
+    while at < len(text):
+        param = _PLAIN_PARAM.match(text, at)
+        if param is None or param[1].lower() in params:
+            return None, {}
+        quoted, token = param[2], param[3]
+        params[param[1].lower()] = token if quoted is None else quoted.replace(b"\r", b"").replace(b"\n", b"")
+        at = param.end()
+    return word, params
+
+
+def _every_way(fields: Iterable[tuple[bytes, bytes]]) -> Head:
+    types: list[str] = []
+    boundaries: list[bytes] = []
+    encodings: list[str] = []
+    names: list[str] = []
+    disposition = charset = ""
+    for name, value in fields:
+        key, text = name.lower(), value[:MAX_FIELD].replace(b"\x00", b"")
+        if key == b"transfer-encoding":
+            encodings += _encodings(text)
+            continue
+        if key == b"type":
+            types += _types(text)
+            for boundary in _values(text, "boundary"):
+                boundaries += _boundaries(boundary)
+            charset = charset or "".join(v.decode("ascii", "replace") for v in _values(text, "charset")[:1]).lower()
+        else:
+            disposition = disposition or _COMMENT.sub(b"", text).split(b";")[0].strip().lower().decode(
+                "ascii", "replace"
+            )
+        names += [shown for raw in (*_values(text, "filename"), *_values(text, "name")) for shown in _names(raw)]
+    return Head(
+        tuple(dict.fromkeys(types)), tuple(dict.fromkeys(boundaries)), tuple(dict.fromkeys(encodings)),
+        tuple(dict.fromkeys(filter(None, names))), disposition, charset, odd=True,
+    )  # fmt: skip
+
+
+def _types(value: bytes) -> list[str]:
+    """The media type as it stands, without comments, and as a reader that skips garbage sees it."""
+    found = []
+    for text in (value, _COMMENT.sub(b"", value), re.sub(rb"[\s\"']", b"", value)):
+        match = _TYPE.match(text) or re.search(rb"([A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+)", text)
+        if match:
+            found.append(match[1].decode("ascii", "replace").lower())
+        for match in re.finditer(rb"(multipart|message)/[A-Za-z0-9.+-]+", text, re.I):
+            found.append(match[0].decode().lower())
+    return found
+
+
+def _encodings(value: bytes) -> list[str]:
+    """The token as it stands, without comments, and any known encoding that is named in it."""
+    texts = [value, _COMMENT.sub(b"", value), re.sub(rb"[^A-Za-z0-9-]", b"", value)]
+    found = [text.strip().strip(b"\"';").lower().decode("ascii", "replace") for text in texts]
+    squeezed = texts[2].lower()
+    found += [
+        known for known in ("base64", "quoted-printable", "uuencode", "yenc", "binhex") if known.encode() in squeezed
+    ]
+    return [word for word in found if word]
+
+
+def _values(field: bytes, wanted: str) -> list[bytes]:
+    """Every value that some reader takes for the parameter: RFC 2231 joined and decoded first, then as it stands."""
+    pieces: dict[int, bytes] = {}
+    whole: list[bytes] = []
+    for text in dict.fromkeys((field, _COMMENT.sub(b"", field))):
+        for raw_name, raw in _PARAM.findall(text):
+            match = _EXTENDED.match(raw_name.decode("ascii", "replace").lower())
+            if match is None or match[1] != wanted:
+                continue
+            value = _unquoted(raw)
+            decoded = (
+                unquote_to_bytes(value.split(b"'", 2)[-1] if value.count(b"'") >= 2 else value) if match[3] else value
+            )
+            if match[2] is not None:
+                pieces.setdefault(int(match[2][:4]), decoded)
+            elif match[3]:
+                whole.insert(0, decoded)
+            whole += [value] if match[2] is None or match[2] == "0" else []
+            if raw[:1] != b'"':
+                whole += [value.split(None, 1)[0]] if value.split() else []
+    joined = b"".join(pieces[index] for index in sorted(pieces))
+    return list(dict.fromkeys(filter(None, ([joined] if pieces else []) + whole)))
+
+
+def _unquoted(raw: bytes) -> bytes:
+    text = re.sub(rb"\r?\n", b"", raw).strip()
+    if text[:1] == b'"':
+        closed = len(text) > 1 and text.endswith(b'"')
+        return re.sub(rb"\\(.)", rb"\1", text[1:-1] if closed else text[1:], flags=re.S)
+    return text
+
+
+def _boundaries(value: bytes) -> list[bytes]:
+    """The boundary, and what is left of it without trailing space, quotes, an encoded word, or what follows a space."""
+    found = [value, value.rstrip(), value.strip(b"\"' \t"), decode_words(value)]
+    found += [value.split(None, 1)[0]] if value.split() else []
+    found += [value.split(b",")[0], re.sub(rb"\s+", b"", value), re.sub(rb"\s+", b" ", value).strip()]
+    return [text for text in found if text]
+
+
+def _names(raw: bytes) -> list[str]:
+    """A file name as it stands, and with its encoded words decoded (RFC 2047, though RFC 2045 forbids them there)."""
+    decoded = decode_words(raw)
+    return [text.decode("utf-8", "replace") for text in ([decoded, raw] if decoded != raw else [raw])]
+
+
+def decode_words(data: bytes) -> bytes:
+    """Encoded words (RFC 2047) in `data` decoded to UTF-8; what is none stays."""
+    if b"=?" not in data:
+        return data
+    return _WORD.sub(_word, re.sub(rb"(\?=)\s+(=\?)", rb"\1\2", data))
+
+
+def _word(match: re.Match[bytes]) -> bytes:
+    charset, kind, text = match[1].partition(b"*")[0], match[2].lower(), match[3]
+    try:
+        raw = a2b_base64(text + b"==") if kind == b"b" else a2b_qp(text, header=True)
+    except Base64Error:
+        return match[0]
+    return to_text(raw, charset.decode("ascii", "replace")).encode()
+
+
+def to_text(data: bytes, charset: str) -> str:
+    """`data` as text: by its charset where Python knows it and it fits, else as UTF-8, else as Latin-1."""
+    for name in (charset, "utf-8"):
+        if name:
+            try:
+                return data.decode(name)
+            except (LookupError, UnicodeError, ValueError):
+                continue
+    return data.decode("latin-1")

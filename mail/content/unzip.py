@@ -1,0 +1,134 @@
+"""Reads a ZIP by its directory and by the headers before each file, with bounded inflation. Pure. APPNOTE 6.3."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+from mail.content.opened import Budget, Entry, Opened
+
+MAX_RAW: Final = 64 * 1024 * 1024  # octets of a damaged member that are looked at
+
+_LOCAL = re.compile(rb"PK\x03\x04(?=.{22}[\x00-\xff])", re.S)
+_DULL = re.compile(r"(?:\.(?:png|jpe?g|gif|emf|wmf|tiff?|ttf|odttf|svg|wdp)|/(?:styles|theme\d*|fontTable|settings"
+                   r"|webSettings|sharedStrings|calcChain|presProps|viewProps|tableStyles|numbering|stylesWithEffects)\.xml)$"
+                   r"|^docProps/|/(?:theme|slideLayouts|slideMasters)/", re.I)  # fmt: skip
+
+
+def unzip(data: bytes, budget: Budget, *, office: bool = False) -> Opened:
+    """The files by both lists, which may tell different things to different programs.
+
+    `problem` is "method" where a compression is not the standard library's. Of office files, what can hold
+    no code and no address is left out.
+    """
+    entries: list[Entry] = []
+    encrypted = False
+    problem = ""
+    offsets: set[int] = set()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            infos = file.infolist()[: budget.files + 1]
+            shift = file.start_dir - _directory_offset(data) if infos else 0
+            for info in infos:
+                offsets.add(info.header_offset)
+                offsets.add(info.header_offset + max(shift, 0))
+                if info.is_dir() or (office and _DULL.search(info.filename)):
+                    continue
+                encrypted |= bool(info.flag_bits & 1)
+                entry, trouble = _member(file, info, budget)
+                problem = problem or trouble
+                entries.append(entry)
+                if not budget.take(len(entry.data)):
+                    break
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        ValueError,
+        struct.error,
+        UnicodeError,
+    ) as error:
+        problem = f"damaged ({type(error).__name__})"
+    except (NotImplementedError, RuntimeError):
+        problem = "method"
+    for entry, locked in _hidden(data, offsets, budget):
+        encrypted |= locked
+        entries.append(entry)
+    if entries and problem.startswith("damaged"):
+        problem = ""
+    return Opened(tuple(entries), encrypted, (), problem)
+
+
+def _directory_offset(data: bytes) -> int:
+    at = data.rfind(b"PK\x05\x06")
+    return int.from_bytes(data[at + 16 : at + 20], "little") if at >= 0 else 0
+
+
+def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> tuple[Entry, str]:
+    if info.flag_bits & 1:
+        return Entry(info.filename, encrypted=True), ""
+    try:
+        with file.open(info) as stream:
+            return Entry(info.filename, stream.read(budget.room() + 1)), ""
+    except NotImplementedError:
+        return Entry(info.filename), "method"
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
+        return Entry(info.filename, _raw_member(file, info, budget)), f"damaged ({type(error).__name__})"
+
+
+def _raw_member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> bytes:
+    """What comes out of a member whose checksum or header is wrong: other programs are not so strict."""
+    source = file.fp
+    if source is None:
+        return b""
+    source.seek(info.header_offset)
+    return _local_entry(source.read(min(info.compress_size + 30 + 2 * 65536, MAX_RAW)), budget)[0].data
+
+
+def _hidden(data: bytes, known: set[int], budget: Budget) -> Iterator[tuple[Entry, bool]]:
+    """Files that no directory names: in front of a second archive, behind it, or where the directory is broken."""
+    end = -1
+    for match in _LOCAL.finditer(data):
+        at = match.start()
+        if at in known or at < end:
+            continue
+        entry, locked, length = _local_entry(data[at:], budget)
+        end = at + length
+        if entry.name and not entry.name.endswith("/"):
+            yield entry, locked
+            if not budget.take(len(entry.data)):
+                return
+
+
+def _local_entry(data: bytes, budget: Budget) -> tuple[Entry, bool, int]:
+    """A file by its local header: entry, whether it is encrypted, octets that it takes."""
+    if len(data) < 30:
+        return Entry(""), False, 4
+    flags, method = struct.unpack_from("<HH", data, 6)
+    packed, _, name_size, extra_size = struct.unpack_from("<IIHH", data, 18)
+    raw = data[30 : 30 + name_size]
+    name = raw.decode("utf-8" if flags & 0x800 else "cp437", "replace")
+    start = 30 + name_size + extra_size
+    if name_size == 0 or not name.isprintable() or flags & 1:
+        return Entry(name if flags & 1 and name.isprintable() else "", encrypted=bool(flags & 1)), bool(flags & 1), 30
+    body = data[start : start + packed] if packed else data[start:]
+    try:
+        if method == 8:
+            inflater = zlib.decompressobj(-15)
+            content = inflater.decompress(body, budget.room() + 1)
+        elif method == 12:
+            content = bz2.BZ2Decompressor().decompress(body, budget.room() + 1)
+        else:
+            content = body[: budget.room() + 1] if method == 0 and packed else b""
+    except (zlib.error, OSError, ValueError):
+        content = b""
+    return Entry(name, content), False, start + packed
