@@ -57,6 +57,8 @@ MESSAGES_ADDRESS: Final = "messages_per_minute_per_address"
 RECIPIENTS_ACCOUNT: Final = "recipients_per_minute_per_account"
 AUTH_ACCOUNT: Final = "auth_failures_per_hour_account"
 AUTH_ADDRESS: Final = "auth_failures_per_hour_address"
+NOTICES: Final = "notices_per_hour_per_account"
+FAULTS: Final = "faults_per_message"
 SESSIONS: Final = "max_sessions"
 SESSIONS_ADDRESS: Final = "max_sessions_per_address"
 RECIPIENTS: Final = "max_recipients"
@@ -67,11 +69,12 @@ TIMEOUT: Final = "command_timeout_s"
 DATA_TIMEOUT: Final = "data_timeout_s"
 NAMES: Final = (
     *(MESSAGES_ACCOUNT, MESSAGES_ADDRESS, RECIPIENTS_ACCOUNT, AUTH_ACCOUNT, AUTH_ADDRESS, SESSIONS, SESSIONS_ADDRESS),
-    *(RECIPIENTS, COMMANDS, JUNK, SIZE, TIMEOUT, DATA_TIMEOUT),
+    *(RECIPIENTS, COMMANDS, JUNK, SIZE, TIMEOUT, DATA_TIMEOUT, NOTICES, FAULTS),
 )
 """Every limit of the sessions, in the order of its counter in the file (new ones go to the end)."""
 
 
+MAX_FAULTS: Final = 2  # times a day that one message may fail by our fault; the next time it is held (invariant 2)
 KNOWN_DAYS: Final = 30
 _KNOWN: Final = Rate("known", 1, KNOWN_DAYS * 86_400)  # a bucket that is emptied by a log-in and fills again
 
@@ -84,6 +87,8 @@ def rates(settings: Settings) -> Mapping[str, Rate]:
         Rate(RECIPIENTS_ACCOUNT, settings.recipients_per_minute_per_account, 60),
         Rate(AUTH_ACCOUNT, settings.auth_failures_per_hour, 3600),
         Rate(AUTH_ADDRESS, settings.auth_failures_per_hour, 3600),
+        Rate(NOTICES, settings.notices_per_hour_per_account, 3600),
+        Rate(FAULTS, MAX_FAULTS, 86_400),
     )
     return {rate.name: rate for rate in found}
 
