@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from cert.folding import words
 from hudhud.i18n import Language
 
 SYSTEM = "hudhud"  # the actor of what the pipeline does by itself
@@ -232,3 +233,9 @@ def link(incident: Incident, other: str, now: datetime, actor: str = SYSTEM) -> 
 def _standing(incident: Incident, what: str) -> None:
     if incident.status is Status.MERGED:
         raise MoveError(incident.status, what)
+
+
+def search_words(incident: Incident) -> str:
+    """The folded words an incident is found by in the queue, one space between them."""
+    told = (incident.id, incident.title_ar, incident.title_en, *incident.keys, *incident.rules)
+    return " ".join(dict.fromkeys(word for text in told for word in words(text)))

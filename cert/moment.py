@@ -13,6 +13,7 @@ _DATE: Final = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?")
 _MINUTE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)?")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _INSTANT: Final = timedelta(microseconds=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def moments(text: str, now: datetime) -> tuple[str, str]:
@@ -50,3 +51,13 @@ def _calendar(year: int, month: int | None, day: int | None) -> tuple[datetime, 
     if month:
         return start, datetime(year + month // 12, month % 12 + 1, 1, tzinfo=UTC)
     return start, datetime(year + 1, 1, 1, tzinfo=UTC)
+
+
+def microseconds(moment: datetime) -> int:
+    """Since 1970, as the stores keep the times of alerts."""
+    return (moment - _EPOCH) // _INSTANT
+
+
+def moment_of(number: int) -> datetime:
+    """The moment that many microseconds after 1970."""
+    return _EPOCH + number * _INSTANT

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from cert import records
 from cert.incident import MAX_KEYS
-from cert.sqlite_words import Conditions, microseconds, moment_of, version_of
+from cert.moment import microseconds, moment_of
+from cert.sqlite_words import Conditions, version_of
 from cert.store import Added, Alert, AlertQuery, AlertSummary, Match, Page, Results, Sighting, Stale
 from hudhud.database import Connection, Database
 

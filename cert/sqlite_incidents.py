@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from cert import records
 from cert.folding import words
-from cert.incident import Change, Entry, Incident, Status
-from cert.sqlite_words import Conditions, microseconds, version_of
+from cert.incident import Change, Entry, Incident, Status, search_words
+from cert.moment import microseconds
+from cert.sqlite_words import Conditions, version_of
 from cert.store import IncidentQuery, Page, Stale
 from hudhud.database import Connection, Database
 
@@ -91,12 +92,6 @@ def _incident_statement(query: IncidentQuery) -> tuple[str, tuple[Any, ...]]:
     )
 
 
-def search_words(incident: Incident) -> str:
-    """The folded words an incident is found by in the queue, a space before each."""
-    told = (incident.id, incident.title_ar, incident.title_en, *incident.keys, *incident.rules)
-    return " " + " ".join(dict.fromkeys(word for text in told for word in words(text)))
-
-
 def _put_incident(change: Change, connection: Connection) -> None:
     incident = change.incident
     version = version_of(connection, "SELECT version FROM incidents WHERE id = ?", (incident.id,))
@@ -105,7 +100,7 @@ def _put_incident(change: Change, connection: Connection) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (incident.id, incident.version, incident.status.value, incident.severity, microseconds(incident.opened),
-         incident.owner, incident.audience, search_words(incident), records.write(incident)),
+         incident.owner, incident.audience, " " + search_words(incident), records.write(incident)),
     )  # fmt: skip
     connection.execute("DELETE FROM incident_entities WHERE incident = ?", (incident.id,))
     connection.executemany(

@@ -1,23 +1,11 @@
-"""Small words that the SQLite tables share: times as microseconds, conditions with their bindings."""
+"""What the SQLite tables share: conditions with their bindings, versions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from hudhud.database import Connection
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def microseconds(moment: datetime) -> int:
-    """Since 1970, as the tables keep times."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
-def moment_of(number: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=number)
 
 
 def version_of(connection: Connection, text: str, bindings: Sequence[str]) -> int:
