@@ -143,20 +143,46 @@ def drop_if_done(connection: Connection, number: int) -> str | None:
     return found[0] if found else None
 
 
-def change_state(
-    connection: Connection, number: int, places: Iterable[int], states: Collection[State], *, to: State, next: float
-) -> tuple[int, ...]:
-    """Move recipients that are in one of `states` to another; the places that were moved."""
-    moved = []
-    for place in places:
-        connection.execute(
-            f"UPDATE recipients SET state = ?, next = ?, released = released OR (state = 'held') "  # noqa: S608 - marks
-            f"WHERE number = ? AND place = ? AND state IN ({', '.join('?' * len(states))})",
-            (to, next, number, place, *states),
-        )
-        if connection.changes():
-            moved.append(place)
-    return tuple(moved)
+def recipients(read: Read, number: int, states: tuple[State, ...]) -> list[tuple[int, NewRecipient]]:
+    """The recipients of a message that are in one of `states`, with their places."""
+    found = read(_RECIPIENTS, (number,))
+    return [
+        (place, NewRecipient(address, domain, notify, orcpt, state, tuple(codec.decode(held_by))))
+        for place, address, domain, notify, orcpt, state, held_by in found
+        if state in states
+    ]
+
+
+_RECIPIENTS = """SELECT place, address, domain, notify, orcpt, state, held_by FROM recipients WHERE number = ?
+    ORDER BY place"""
+
+
+def move(connection: Connection, number: int, places: Iterable[int], to: State, now: datetime) -> None:
+    """Move recipients that still wait or are held to another state; due at once where that is `queued`."""
+    connection.executemany(
+        "UPDATE recipients SET released = released OR (state = 'held' AND ? = 'queued'), state = ?, next = ?"
+        " WHERE number = ? AND place = ? AND state IN ('queued', 'held')",
+        [(to, to, now.timestamp(), number, place) for place in places],
+    )
+
+
+def judged_again(connection: Connection, number: int, judgement: bytes, held_by: Mapping[int, Collection[str]]) -> None:
+    """Put a newer judgement in the place of the old, with the rules that hold each of the places now."""
+    rules = {rule for one in held_by.values() for rule in one}
+    connection.execute(
+        "UPDATE messages SET judgement = ?, held_by = ? WHERE number = ?", (judgement, _words(rules), number)
+    )
+    connection.executemany(
+        "UPDATE recipients SET held_by = ? WHERE number = ? AND place = ?",
+        [(_words(mine), number, place) for place, mine in held_by.items()],
+    )
+
+
+def replace_body(connection: Connection, number: int, body: Body) -> None:
+    """The same bytes lie elsewhere now."""
+    connection.execute(
+        "UPDATE bodies SET data = ?, file = ?, key = ? WHERE number = ?", (body.data, body.file, body.key, number)
+    )
 
 
 def note_act(connection: Connection, number: int, act: Mapping[str, object]) -> None:
@@ -177,26 +203,45 @@ def domains(read: Read) -> list[str]:
     return found
 
 
-def due(
-    read: Read, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]
-) -> tuple[dict[int, list[int]], datetime | None]:
-    """Recipients that are due, at most `per_domain` of each domain, as number -> places; and when the next one is.
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due now (number -> places), in which domains there may be more of it, and when the next one is."""
 
-    `busy` are those that are being served, by domain. A busy or full domain never hides another: each is asked alone.
+    found: Mapping[int, list[int]]
+    more: frozenset[str]
+    soonest: datetime | None
+
+
+def due(read: Read, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]) -> Due:
+    """At most `per_domain` recipients of each domain, those counted that are being served already (`busy`, by domain).
+
+    Each domain is asked alone, so that a busy one never hides another; the cost does not grow with the queue.
     """
-    moment, soonest = now.timestamp(), None
+    moment = now.timestamp()
     found: dict[int, list[int]] = {}
+    more: set[str] = set()
+    times: list[float] = []
     for domain in domains(read):
         serving = busy.get(domain, ())
-        room = per_domain - len(serving)
-        for number, place in read(_DUE, (domain, moment, per_domain)) if room > 0 else ():
-            if room and (number, place) not in serving:
-                found.setdefault(number, []).append(place)
-                room -= 1
-        later = read(_WHEN, (domain, moment))
-        if later and (soonest is None or later[0][0] < soonest):
-            soonest = later[0][0]
-    return found, time_of(soonest) if soonest is not None else None
+        keys = read(_DUE, (domain, moment, per_domain))
+        fresh = [key for key in keys if key not in serving][: max(per_domain - len(serving), 0)]
+        for number, place in fresh:
+            found.setdefault(number, []).append(place)
+        if len(keys) == per_domain:
+            more.add(domain)
+        times += (row[0] for row in read(_WHEN, (domain, moment)))
+    return Due(found, frozenset(more), time_of(min(times)) if times else None)
+
+
+_HURRY = """UPDATE recipients SET next = ? WHERE (number, place) IN (SELECT number, place FROM recipients
+    WHERE state = 'queued' AND domain = ? AND next > ? LIMIT ?)"""
+
+
+def hurry(connection: Connection, domain: str, now: datetime, limit: int) -> int:
+    """Make at most `limit` recipients of the domain that wait for a later time due now; how many."""
+    moment = now.timestamp()
+    connection.execute(_HURRY, (moment, domain, moment, limit))
+    return connection.changes()
 
 
 def expire(connection: Connection, before: int, limit: int) -> int:

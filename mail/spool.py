@@ -48,6 +48,7 @@ from mail.verdict import Judgement
 FRESH_MESSAGES = 2000  # new messages kept in memory for dispatch; the rest it reads from disk
 FRESH_BYTES = 32 * 1024 * 1024
 EXPIRE_ROWS = 1000  # messages forgotten in one transaction
+HURRY_ROWS = 1000  # recipients made due in one transaction
 
 T = TypeVar("T")
 
@@ -140,15 +141,22 @@ class Spool:
 
     def due(
         self, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]
-    ) -> tuple[list[Stored], datetime | None]:
-        """Messages with their recipients that are due (see rows.due), and when the next one is."""
-        found, soonest = rows.due(self.database.read, now, per_domain, busy)
+    ) -> tuple[Sequence[Stored], rows.Due]:
+        """Messages with those of their recipients that are due, and the rest of what rows.due tells."""
+        due = rows.due(self.database.read, now, per_domain, busy)
         loaded = (
             rows.load(self.database.read, self.shard, number, places)
-            for number, places in found.items()
+            for number, places in due.found.items()
             if number not in self._unseen
         )
-        return [one for one in loaded if one is not None], soonest
+        return [one for one in loaded if one is not None], due
+
+    async def hurry(self, domain: str) -> None:
+        """Whatever waits for the domain is due now: its next hop is back."""
+        now = self._clock.now()
+        while await self.commit(lambda connection: rows.hurry(connection, domain, now, HURRY_ROWS)) == HURRY_ROWS:
+            pass
+        self.wake()
 
     def load(self, number: int) -> Stored | None:
         """A message with its queued recipients; None where it is not known."""

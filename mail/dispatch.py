@@ -1,0 +1,223 @@
+"""Sends on what the spool holds: queue > route > sign > delivery > Attempt > done, again later, or a DSN.
+
+At least once: a message is sent twice only where a crash falls between the next hop's 250 and the commit that records
+it. While outcomes cannot be recorded (full disk), nothing more is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from hudhud import log
+from hudhud.clock import Clock
+from hudhud.settings import Settings
+from mail import letter
+from mail.attempt import Attempt, Stage
+from mail.backlog import Backlog
+from mail.bodies import BodyError
+from mail.delivery import Delivery
+from mail.lane import Job, Lane
+from mail.ledger import Ledger
+from mail.letter import Letter
+from mail.room import SpoolFull
+from mail.route import NoWay, Routes
+from mail.sign import Signer
+from mail.spool import Spool
+from mail.stored import Waiting
+
+MAX_FLYING = 128 * 1024 * 1024  # octets of messages that are being sent at once, per worker (one always may)
+GRACE = 10.0  # seconds for what is under way when we are told to stop
+EXPIRE_EVERY = 3600.0  # seconds between sweeps of what is older than the retention allows
+
+_log = log.get(__name__)
+
+
+class Dispatch:
+    """One worker's dispatch: `run` it beside the sessions."""
+
+    def __init__(
+        self, spool: Spool, routes: Routes, signer: Signer, delivery: Delivery, *, clock: Clock, settings: Settings
+    ) -> None:
+        self._spool, self._delivery, self._clock, self._limits = spool, delivery, clock, settings.delivery
+        self._ledger = Ledger(spool, clock=clock, settings=settings)
+        self._backlog = Backlog(
+            spool, routes, signer, clock=clock, limits=settings.delivery, later=self._later, no_way=self._no_way
+        )
+        self._active = self._flying = 0
+        self._expire_at = 0.0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.Task[None] | None = None
+        self._timer_at = 0.0
+        self._fault: BaseException | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Recipients by the outcome of their attempts (delivered, queued, failed) since the start."""
+        return self._ledger.counts
+
+    def status(self) -> dict[str, object]:
+        """For people: what is under way, and which next hops do not answer."""
+        lanes = self._backlog.lanes
+        resting = {key: lane.why for key, lane in lanes.items() if lane.open}
+        return {"active": self._active, "outcomes": dict(self.counts), "not_answering": resting}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; what is under way then has GRACE seconds. Raises what made the shard unusable."""
+        wake = self._spool.arrived
+        stopping = asyncio.create_task(_pass_on(stop, wake))
+        try:
+            while not stop.is_set() and self._fault is None:
+                wake.clear()
+                again = self._backlog.take()
+                self._start()
+                self._sweep()
+                self._wake_at(again)
+                await wake.wait()
+        finally:
+            stopping.cancel()
+            await self._finish()
+        if self._fault is not None:
+            raise self._fault
+
+    def _start(self) -> None:
+        """Begin as many jobs as the caps allow, the lanes in turn."""
+        pending, now, passed = self._backlog.pending, self._clock.monotonic(), 0
+        while passed < len(pending) and self._active < self._limits.max_connections and not self._ledger.stuck:
+            key = next(iter(pending))
+            lane = self._backlog.lanes[key]
+            del pending[key]
+            passed += 1
+            if lane.open and now < lane.rests_until and not lane.active:
+                jobs = tuple(lane.waiting)
+                lane.waiting.clear()
+                self._later(self._rest(lane, jobs))
+            elif lane.may_start(now) and (not self._flying or self._flying + lane.waiting[0].size <= MAX_FLYING):
+                job, passed = lane.waiting.popleft(), 0
+                lane.active += 1
+                self._active += 1
+                self._flying += job.size
+                self._later(self._serve(lane, job))
+            if lane.waiting:
+                pending[key] = None
+
+    async def _serve(self, lane: Lane, job: Job) -> None:
+        """One transaction and its record."""
+        try:
+            attempts = await self._attempts(job)
+            came_back = self._heard(lane, attempts)
+            await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
+            self._backlog.free(job.letter.stored, job.waiting)
+            if came_back:
+                await self._back(lane)
+        finally:
+            lane.active -= 1
+            self._active -= 1
+            self._flying -= job.size
+            if self._backlog.pending:
+                self._start()
+
+    async def _attempts(self, job: Job) -> Sequence[Attempt]:
+        stored = job.letter.stored
+        try:
+            content = await job.letter.content()
+            return await self._delivery.deliver(letter.parcel(stored, job.waiting, content), job.hop)
+        except BodyError as error:
+            _log.error("a body cannot be read", queue_id=stored.queue_id, problem=str(error))
+            return self._ours(job.waiting, "5.3.0 the relay cannot read the message any more", permanent=True)
+        except Exception:
+            _log.exception("delivery failed by our own fault", queue_id=stored.queue_id)
+            return self._ours(job.waiting, "4.3.0 the relay had a fault of its own")
+
+    def _heard(self, lane: Lane, attempts: Sequence[Attempt]) -> bool:
+        """Tell the lane how it went; True when its next hop is back."""
+        if any(one.reached for one in attempts):
+            return lane.reached()
+        if attempts[0].stage == "connect":
+            lane.failed(self._clock.monotonic(), attempts[0].reply)
+            if lane.open:
+                _log.warning("next hop does not answer", domains=sorted(lane.domains)[:5], problem=lane.why)
+        return False
+
+    async def _rest(self, lane: Lane, jobs: Sequence[Job]) -> None:
+        """The next hop does not answer: these wait for their next turn without a try."""
+        for job in jobs:
+            attempts = self._ours(job.waiting, f"{lane.why[:900]} (not tried again yet)", stage="connect")
+            await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
+            self._backlog.free(job.letter.stored, job.waiting)
+
+    async def _back(self, lane: Lane) -> None:
+        _log.info("next hop is back", domains=sorted(lane.domains)[:5])
+        try:
+            for domain in sorted(lane.domains):
+                await self._spool.hurry(domain)
+        except SpoolFull:
+            return  # they come when their time comes
+
+    async def _no_way(self, of: Letter, group: Sequence[Waiting], way: NoWay) -> None:
+        attempts = self._ours(group, way.reply, stage="route", permanent=way.permanent)
+        await self._ledger.write(of, group, attempts, "")
+        self._backlog.free(of.stored, group)
+
+    def _ours(
+        self, waiting: Sequence[Waiting], reply: str, *, stage: Stage = "local", permanent: bool = False
+    ) -> tuple[Attempt, ...]:
+        return (Attempt(False, permanent, reply, "", self._clock.now(), stage),) * len(waiting)
+
+    # tasks and time
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fault = error  # an outcome may be unknown: going on would send twice
+            self._spool.arrived.set()
+
+    def _wake_at(self, moment: float) -> None:
+        """Be awake at that monotonic second at the latest."""
+        if self._timer is not None and not self._timer.done():
+            if self._timer_at <= moment:
+                return
+            self._timer.cancel()
+        self._timer_at = moment
+        self._timer = asyncio.create_task(self._ring(max(moment - self._clock.monotonic(), 0.0)))
+
+    async def _ring(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._timer = None
+        self._spool.arrived.set()
+
+    def _sweep(self) -> None:
+        now = self._clock.monotonic()
+        if now >= self._expire_at:
+            self._expire_at = now + EXPIRE_EVERY
+            self._later(self._expire())
+
+    async def _expire(self) -> None:
+        try:
+            gone = await self._spool.expire()
+        except SpoolFull:
+            return
+        if gone:
+            _log.info("forgot messages past their retention", messages=gone)
+
+    async def _finish(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(set(self._tasks), timeout=0.0 if self._fault else GRACE)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._delivery.close()
+
+
+async def _pass_on(stop: asyncio.Event, wake: asyncio.Event) -> None:
+    await stop.wait()
+    wake.set()
