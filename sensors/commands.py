@@ -18,10 +18,11 @@ app = App(
     name="sensor",
     help="""Network sensor: what goes around the relay, and what attacks.
 
-What may be told (the national policy's rules; sensors/privacy.py): with a registry, only networks of the registry are told of;
-public networks are shown to security detectors only; staff hosts are not named, their use of foreign webmail is counted per body
-and hour and not shown below five hosts; of peers outside the registry no user names, paths or envelope addresses are kept.
-`read` without --registry is for a given capture that a forensic reader may see whole: it tells everything and runs no detectors.""",
+What may be told (the national policy's rules; sensors/privacy.py): with a registry, only networks of the registry are
+told of; public networks are shown to security detectors only; staff hosts are not named, their use of foreign webmail
+is counted per body and hour and not shown below five hosts; of peers outside the registry no user names, paths or
+envelope addresses are kept. `read` without --registry is for a given capture that a forensic reader may see whole: it
+tells everything and runs no detectors.""",
 )
 
 Registries = Annotated[
@@ -42,8 +43,9 @@ def read(
 ) -> int:
     """Read captures: flows, DNS, TLS, QUIC, HTTP, SMTP, IMAP, POP3, SSH, DHCP, ARP as ECS events.
 
-    Without --registry every observation is told in full: forensic reading of a given capture. With it, privacy applies and
-    detectors run. A damaged capture is read as far as it goes and named. Exit: 0 read, 1 a capture was damaged, 2 usage.
+    Without --registry every observation is told in full: forensic reading of a given capture. With it, privacy
+    applies and detectors run. A damaged capture is read as far as it goes and named. Exit: 0 read, 1 a capture was
+    damaged, 2 usage.
     """
     from sensors.reading import read as read_captures
 
@@ -60,7 +62,8 @@ def read(
     show = cli.err if ndjson is not None and str(ndjson) == "-" else cli.out
     rate = summary.packets / summary.cpu_s if summary.cpu_s else 0.0
     show(
-        f"{summary.packets:,} packets of {len(files)} captures in {summary.wall_s:.2f} s, {rate:,.0f} packets per CPU second; "
+        f"{summary.packets:,} packets of {len(files)} captures in {summary.wall_s:.2f} s, "
+        f"{rate:,.0f} packets per CPU second; "
         f"{sum(summary.events.values()):,} events: "
         + (", ".join(f"{name} {count:,}" for name, count in sorted(summary.events.items())) or "none")
     )
@@ -82,10 +85,11 @@ def watch(
     ndjson: Output = Path("-"),
     seconds: float = 0.0,
 ) -> int:
-    """Watch an interface and print what may be told. Needs CAP_NET_RAW, and a registry: --registry, or the live one of --config.
+    """Watch an interface and print what may be told. Needs CAP_NET_RAW, and a registry: --registry, or the live one
+    of --config.
 
-    Live traffic is other people's: without a registry there is no rule to cut it down by, so it is refused. Ends after --seconds
-    (0: with Ctrl-C) and tells packets and drops.
+    Live traffic is other people's: without a registry there is no rule to cut it down by, so it is refused. Ends
+    after --seconds (0: with Ctrl-C) and tells packets and drops.
     """
     import time
 
@@ -102,7 +106,8 @@ def watch(
         known = live_registry(load(config).settings).value
     if known is None:
         raise Problem(
-            "watching needs a registry, which says whose networks may be watched: --registry registry.toml, or --config hudhud.toml"
+            "watching needs a registry, which says whose networks may be watched: "
+            "--registry registry.toml, or --config hudhud.toml"
         )
     try:
         capture = LiveCapture(interface)
@@ -132,14 +137,14 @@ def watch(
     capture.count()
     capture.close()
     cli.err(
-        f"{interface}: {capture.packets:,} packets, {capture.drops:,} dropped; events: {sum(watching.counts.values()):,}"
+        f"{interface}: {capture.packets:,} packets, {capture.drops:,} dropped; {sum(watching.counts.values()):,} events"
     )
     return Exit.DONE
 
 
 @app.command
 def replay(file: Path, /, *, config: Path = Path("hudhud.toml")) -> int:
-    """Lay a capture before the running sensor of --config: its times are shifted to now, its events go the whole way."""
+    """Lay a capture before the running sensor of --config: times are shifted to now, events go the whole way."""
     import shutil
 
     from hudhud.config import load

@@ -35,7 +35,7 @@ class Dissector:
             for layer, ether_type in ((self._scapy.IP, IPV4), (self._scapy.IPv6, IPV6)):
                 if layer in packet:
                     return ether_type, _original(packet, layer)
-        except Exception:  # noqa: BLE001 - scapy raises what it likes on malformed frames; none of it is ours
+        except Exception:
             self.counters["refused"] = self.counters.get("refused", 0) + 1
         return 0, b""
 

@@ -12,7 +12,7 @@ from sensors.packet import Decoder
 from sensors.protocols import Datagrams, Fresh
 from sensors.protocols.arp import Arp
 from sensors.stream import Streams
-from sensors.wire import Block
+from sensors.transport import Transports
 
 
 class Engine:
@@ -24,7 +24,8 @@ class Engine:
         self._streams = Streams(self._table.limits)
         self._arp = Arp(tell)
         self._dissector = Dissector()
-        self._decoder = Decoder(self._table, self._streams, Fresh(tell), Datagrams(tell), self._arp, self._dissector)
+        self._transports = Transports(self._table, self._streams, Fresh(tell), Datagrams(tell))
+        self._decoder = Decoder(self._table, self._transports, self._arp, self._dissector)
         self.take = self._decoder.run  # the hot path: a block of packets
 
     def idle(self, now: float) -> None:
@@ -44,6 +45,7 @@ class Engine:
         """Everything that was counted, by "part.name"."""
         parts = {
             "packet": self._decoder.counters,
+            "transport": self._transports.counters,
             "fragment": self._decoder.fragments.counters,
             "flow": {**self._table.counters, "open": len(self._table)},
             "stream": self._streams.counters,

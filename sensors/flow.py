@@ -1,7 +1,7 @@
 """The flow table: who speaks with whom, how much and until when; bounded, with every cap counted.
 
-A flow has two halves. The table holds one key per half (addresses and ports as they stand in a packet), so that one look-up
-finds flow and direction at once. Times are seconds since 1970 by the packets' own clock.
+A flow has two halves. The table holds one key per half (addresses and ports as they stand in a packet), so that one
+look-up finds flow and direction at once. Times are seconds since 1970 by the packets' own clock.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Half:
     """One direction of a flow."""
 
     __slots__ = (
-        "bytes", "client", "fin", "flags", "flow", "inspected", "next", "packets", "peer", "pending", "pending_bytes", "skip",
+        "bytes", "client", "fin", "flags", "flow", "inspected", "next", "packets", "peer", "pending",
+        "pending_bytes", "skip",
     )  # fmt: skip
 
     flow: Flow
@@ -160,7 +161,8 @@ def community_id(key: bytes, protocol: int, seed: int = 0) -> str:
 
 
 _ICMP_ANSWERS = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 17: 18, 18: 17, 10: 9, 9: 10}
-_ICMP6_ANSWERS = {128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 139: 140, 140: 139, 144: 145, 145: 144}  # fmt: skip
+_ICMP6_PAIRS = ((128, 129), (133, 134), (135, 136), (130, 131), (139, 140), (144, 145))
+_ICMP6_ANSWERS = {one: other for pair in _ICMP6_PAIRS for one, other in (pair, pair[::-1])}
 
 
 def icmp_answer(protocol: int, kind: int) -> int | None:
@@ -181,7 +183,9 @@ class FlowTable:
         self._open = 0
 
     def open(self, key: bytes, protocol: int, time: float, *, backwards: bool = False) -> Half:
-        """A new flow for a packet with `key`; its half in that packet's direction. `backwards`: the server spoke first."""
+        """A new flow for a packet with `key`; its half in that packet's direction. `backwards`: the server spoke
+        first.
+        """
         if self._open >= self.limits.max_flows:
             self._evict()
         reverse = reversed_key(key)
@@ -195,8 +199,7 @@ class FlowTable:
         self._open += 1
         counters = self.counters
         counters["flows"] += 1
-        if self._open > counters["peak"]:
-            counters["peak"] = self._open
+        counters["peak"] = max(counters["peak"], self._open)
         self._watch(flow, time + self.limits.attempt_s)
         return mine
 
@@ -281,3 +284,11 @@ def _patience(flow: Flow, limits: Limits) -> float:
     if state in ("closed", "reset", "rejected"):
         return limits.closed_s
     return limits.attempt_s if state == "attempted" else limits.established_s
+
+
+def from_server(key: bytes) -> bool:
+    """Whether a packet whose conversation was not seen to begin comes from the server's side, by its ports."""
+    source, target = key[-4] << 8 | key[-3], key[-2] << 8 | key[-1]
+    if (source in SERVICES) != (target in SERVICES):
+        return source in SERVICES
+    return source < 1024 <= target

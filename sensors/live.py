@@ -1,4 +1,6 @@
-"""Packets of an interface: AF_PACKET with a TPACKET_V3 ring, walked block by block (Linux, Documentation/networking/packet_mmap)."""
+"""Packets of an interface: AF_PACKET with a TPACKET_V3 ring, walked block by block (Linux,
+Documentation/networking/packet_mmap).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ _LOOPBACK, _NO_HEADER = 772, 65534  # ARPHRD_ values
 _HEADER = struct.Struct("=IIIIIIHH")  # next, seconds, nanoseconds, captured, wire, status, mac, net
 
 
-class LiveProblem(OSError):
+class LiveProblem(OSError):  # noqa: N818 - a state of the machine that the user is told
     """The interface cannot be watched: the message says why and what to do."""
 
 

@@ -15,7 +15,9 @@ METRICS = frozenset(("webmail", "health"))  # datasets that count and tell nothi
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """`dataset` without its "hudhud."; `time` in seconds since 1970; `fields` are flat ECS names, without the flow's own."""
+    """`dataset` without its "hudhud."; `time` in seconds since 1970; `fields` are flat ECS names, without the flow's
+    own.
+    """
 
     dataset: str
     time: float

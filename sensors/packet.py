@@ -1,7 +1,9 @@
-"""From frames to flows: link, network and transport headers, tunnels and fragments. Reads in place, copies only payload that matters.
+"""From frames to flows: link, network and transport headers, tunnels and fragments. Reads in place, copies only
+payload that matters.
 
-`Decoder.run` takes a whole block; it is the one place that a compiled path replaces. What is malformed is counted and left.
-RFC 791, 8200, 9293, 768, 2784, 7348 (VXLAN), 8926 (Geneve), 4380 (Teredo), 3032 (MPLS), 2516 (PPPoE), 8300 (NSH).
+`Decoder.run` takes a whole block; it is the one place that a compiled path replaces. What is malformed is counted and
+left. RFC 791, 8200, 9293, 768, 2784, 7348 (VXLAN), 8926 (Geneve), 4380 (Teredo), 3032 (MPLS), 2516 (PPPoE), 8300
+(NSH).
 """
 
 from __future__ import annotations
@@ -9,59 +11,37 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from sensors.flow import (
-    ACK,
-    FIN,
-    ICMP,
-    ICMP6,
-    RST,
-    SCTP,
-    SERVICES,
-    SYN,
-    TCP,
-    UDP,
-    Flow,
-    FlowTable,
-    Half,
-    Parser,
-    icmp_answer,
-)
+from sensors.flow import TCP, UDP, FlowTable
 from sensors.fragment import Defragmenter
 from sensors.link import ARP, ETHERNET, IPV4, IPV6, LINKS
-from sensors.stream import Streams
-from sensors.tunnel import UDP_TUNNELS, gre, inner
+from sensors.transport import Transports
+from sensors.tunnel import gre, inner
 from sensors.wire import Block
 
 MAX_DEPTH = 8  # tunnels within tunnels
 MAX_EXTENSIONS = 16  # IPv6 extension headers of one packet
 
-# Ethernet and IPv4 without options, to the flags of TCP: EtherType, version and length, total length, fragment, protocol, key, …
+# Ethernet and IPv4 without options, to the flags of TCP: EtherType, version and length, total length, fragment,
+# protocol, key, …
 _FAST = struct.Struct(">12xHBxHxxHxB2x12sIIBB")
 _TCP = struct.Struct(">4xIIBB")
 _EXTENSIONS = frozenset((0, 43, 60, 51, 135, 139, 140))
 
-Choose = Callable[[Flow, int, int, bytes], Parser | None]
+TakeArp = Callable[[bytes, int, float], None]
+Dissect = Callable[[int, bytes], tuple[int, bytes]]
 
 
 class Decoder:
-    """Feeds a flow table. `choose` names the parser of a new UDP flow, `fresh` is the one that every TCP flow begins with."""
+    """Feeds the transports, which feed the flow table; counts what it cannot read."""
 
-    def __init__(
-        self,
-        table: FlowTable,
-        streams: Streams,
-        fresh: Parser,
-        choose: Choose,
-        arp: Callable[[bytes, int, float], None],
-        dissect: Callable[[int, bytes], tuple[int, bytes]],
-    ) -> None:
+    def __init__(self, table: FlowTable, transports: Transports, arp: TakeArp, dissect: Dissect) -> None:
         self.counters = {"packets": 0, "bytes": 0, "other": 0, "malformed": 0, "unknown_link": 0, "too_deep": 0}
         self.fragments = Defragmenter()
         self.now = 0.0
-        self._table, self._streams, self._fresh, self._choose = table, streams, fresh, choose
-        self._arp, self._dissect = arp, dissect
-        self._tcp_halves = table.halves[TCP]
-        self._udp_halves = table.halves[UDP]
+        self._table, self._arp, self._dissect = table, arp, dissect
+        self._transports = transports
+        self._tcp, self._udp = transports.tcp, transports.udp
+        transports.tunnelled = self.tunnelled
         self._depth = 0
         self._wire = 0
 
@@ -84,13 +64,12 @@ class Decoder:
             if end - start >= 48:
                 kind, version, total, fragment, protocol, key, seq, ack, offset, flags = unpack(data, start)
                 if kind == IPV4 and version == 0x45 and not fragment & 0x3FFF and total >= 28:
-                    stop = start + 14 + total
-                    if stop > end:
-                        stop = end
-                    if protocol == TCP:
+                    stop = min(start + 14 + total, end)
+                    if protocol == TCP and total >= 40:
                         tcp(key, seq, ack, offset, flags, data, start + 34, stop, time, wire)
                         continue
                     if protocol == UDP:
+                        self._wire = wire  # for what a tunnel carries
                         udp(key, data, start + 42, min(stop, start + 34 + (seq >> 16)), time, wire)
                         continue
             elif end - start >= 14:
@@ -157,8 +136,8 @@ class Decoder:
             self._transport(protocol, addresses, data, at + header, stop, time)
             return
         whole = self.fragments.add(
-            (addresses, protocol, identity), time, (fragment & 0x1FFF) * 8, bool(fragment & 0x2000), data[at + header : stop],
-            strict=False,
+            (addresses, protocol, identity), time, (fragment & 0x1FFF) * 8, bool(fragment & 0x2000),
+            data[at + header : stop], strict=False,
         )  # fmt: skip
         if whole is not None:
             self._transport(protocol, addresses, whole, 0, len(whole), time)
@@ -192,7 +171,9 @@ class Decoder:
             return
         self._transport(protocol, addresses, data, at, stop, time)
 
-    def _transport(self, protocol: int, addresses: bytes, data: bytes, at: int, stop: int, time: float) -> None:
+    def _transport(  # noqa: PLR0917 - the hot path passes numbers, not objects
+        self, protocol: int, addresses: bytes, data: bytes, at: int, stop: int, time: float
+    ) -> None:
         if protocol == TCP:
             if stop - at < 20:
                 self.counters["malformed"] += 1
@@ -213,7 +194,7 @@ class Decoder:
                 self._wire,
             )
         else:
-            self._other(protocol, addresses, data, at, stop, time)
+            self._transports.other(protocol, addresses, data, at, stop, time, self._wire)
             if protocol == 47:
                 self.tunnelled(*gre(data, at, stop), data, stop, time)
             elif protocol in (4, 41):
@@ -225,120 +206,3 @@ class Decoder:
             self._depth += 1
             self.network(kind, data, at, end, time)
             self._depth -= 1
-
-    def _tcp(
-        self,
-        key: bytes,
-        seq: int,
-        ack: int,
-        offset: int,
-        flags: int,
-        data: bytes,
-        at: int,
-        stop: int,
-        time: float,
-        wire: int,
-    ) -> None:
-        half = self._tcp_halves.get(key)
-        if half is None or (flags & 0x12 == SYN and half.flow.state in ("closed", "reset", "rejected")):
-            if half is not None:
-                self._table.reuse(half.flow)
-            half = self._open_tcp(key, flags, time)
-        flow = half.flow
-        flow.last = time
-        half.packets += 1
-        half.bytes += wire
-        if flags & 7:
-            self._signal(half, seq, flags)
-            seq += flags >> 1 & 1
-        else:
-            half.flags |= flags
-        if flow.parser is not None:
-            start = at + (offset >> 4) * 4
-            if start < stop:
-                if offset < 0x50:
-                    self.counters["malformed"] += 1
-                    return
-                self._streams.segment(half, seq, data, start, stop, time)
-            if half.peer.pending and flags & ACK:
-                self._streams.acknowledged(half.peer, ack, time)
-
-    def _open_tcp(self, key: bytes, flags: int, time: float) -> Half:
-        backwards = flags & 0x12 == 0x12 or (not flags & SYN and _from_server(key))
-        half = self._table.open(key, TCP, time, backwards=backwards)
-        half.flow.parser = self._fresh
-        return half
-
-    def _signal(self, half: Half, seq: int, flags: int) -> None:
-        """SYN, FIN or RST."""
-        half.flags |= flags
-        if flags & SYN and half.next < 0:
-            half.next = (seq + 1) & 0xFFFFFFFF
-        if flags & RST or (flags & FIN and half.peer.flags & FIN):
-            self._table.close_soon(half.flow)
-
-    def _udp(self, key: bytes, data: bytes, at: int, stop: int, time: float, wire: int) -> None:
-        half = self._udp_halves.get(key)
-        if half is None:
-            half = self._table.open(key, UDP, time, backwards=_from_server(key))
-            source, target = struct.unpack(">HH", key[-4:])
-            tunnel = UDP_TUNNELS.get(target) or UDP_TUNNELS.get(source)
-            if tunnel is not None and 53 not in (source, target):
-                half.flow.parser = Tunnel(self, tunnel)
-            else:
-                half.flow.parser = self._choose(half.flow, source, target, data[at:stop])
-        flow = half.flow
-        flow.last = time
-        half.packets += 1
-        half.bytes += wire
-        parser = flow.parser
-        if parser is not None and at < stop:
-            self._wire = wire
-            try:
-                parser.feed(half, data[at:stop], time)
-            except (IndexError, ValueError, struct.error):
-                self._streams.counters["parser_errors"] += 1
-
-    def _other(self, protocol: int, addresses: bytes, data: bytes, at: int, stop: int, time: float) -> None:
-        if protocol == 59:  # IPv6: no next header
-            return
-        ports = b"\0\0\0\0"
-        if protocol in (ICMP, ICMP6) and stop - at >= 2:
-            answer = icmp_answer(protocol, data[at])
-            ports = bytes((0, data[at], 0, data[at + 1] if answer is None else answer))
-        elif protocol == SCTP and stop - at >= 4:
-            ports = data[at : at + 4]
-        key = addresses + ports
-        half = self._table.halves.get(protocol, {}).get(key)
-        if half is None:
-            half = self._table.open(key, protocol, time)
-        half.flow.last = time
-        half.packets += 1
-        half.bytes += self._wire
-
-
-class Tunnel:
-    """The parser of a UDP flow that carries packets."""
-
-    name = "tunnel"
-
-    def __init__(self, decoder: Decoder, find: Callable[[bytes], tuple[int, int]]) -> None:
-        self._decoder, self._find = decoder, find
-
-    def feed(self, half: Half, data: bytes, time: float) -> None:
-        kind, at = self._find(data)
-        self._decoder.tunnelled(kind, at, data, len(data), time)
-
-    def gap(self, half: Half, size: int, time: float) -> bool:
-        return True
-
-    def finish(self, time: float) -> None:
-        """A tunnel tells nothing of its own."""
-
-
-def _from_server(key: bytes) -> bool:
-    """Whether a packet whose conversation was not seen to begin comes from the server's side, by its ports."""
-    source, target = struct.unpack(">HH", key[-4:])
-    if (source in SERVICES) != (target in SERVICES):
-        return source in SERVICES
-    return source < 1024 <= target

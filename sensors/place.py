@@ -30,7 +30,9 @@ class Ends:
 
 
 class Places:
-    """Look-ups in one registry. `mail_hosts` are the addresses that may speak SMTP abroad: relays and registered mail hosts."""
+    """Look-ups in one registry. `mail_hosts` are the addresses that may speak SMTP abroad: relays and registered mail
+    hosts.
+    """
 
     def __init__(self, registry: Registry) -> None:
         self._known: dict[bytes, Side] = {}

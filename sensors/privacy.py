@@ -3,10 +3,13 @@
 With a registry, in this order:
 1. Only networks of the registry: a conversation between two others is not told.
 2. A public network's conversations are not told; security detectors see them in memory. DHCP, ARP, mDNS are not told.
-3. A staff network's host is not named: no address, port, card or community id of it; nor its flows, paths, user agents or envelopes.
-   What it does with foreign webmail or foreign mail is not told at all, only counted (sensors/detect/webmail.py).
-4. Of peers outside the registry no user names, paths or envelope addresses are kept: of an envelope the foreign domains.
-5. A log-in's account name is never told here; the detector of clear-text government credentials has a rule of its own.
+3. A staff network's host is not named: no address, port, card or community id of it; nor its flows, paths, user
+   agents or envelopes. What it does with foreign webmail or foreign mail is not told at all, only counted
+   (sensors/detect/webmail.py).
+4. Of peers outside the registry no user names, paths or envelope addresses are kept: of an envelope the foreign
+   domains.
+5. A log-in's account name is never told here; the detector of clear-text government credentials has a rule of its
+   own.
 """
 
 from __future__ import annotations
@@ -61,7 +64,9 @@ def organization(ends: Ends) -> str | None:
 
 
 def named(side: Side, role: Literal["source", "destination"]) -> dict[str, Value]:
-    """An end in an alert: a server or a peer outside the registry by its address, staff and public hosts by their network's class."""
+    """An end in an alert: a server or a peer outside the registry by its address, staff and public hosts by their
+    network's class.
+    """
     if side.kind in ("staff", "public"):
         return {f"hudhud.{role}.entity": side.entity, f"hudhud.{role}.network": side.kind}
     return {f"{role}.ip": side.address}

@@ -1,4 +1,6 @@
-"""`hudhud sensor run`: watches an interface and a folder of captures, journals what may leave, ships it, tells of its health."""
+"""`hudhud sensor run`: watches an interface and a folder of captures, journals what may leave, ships it, tells of its
+health.
+"""
 
 from __future__ import annotations
 
@@ -151,7 +153,8 @@ class Program:
         capture = LiveCapture(settings.interface)
         pending: list[tuple[bool, bytes]] = []
         always: dict[str, Value] = {
-            "observer.name": settings.name, "observer.type": "sensor", "observer.ingress.interface.name": settings.interface,
+            "observer.name": settings.name, "observer.type": "sensor",
+            "observer.ingress.interface.name": settings.interface,
         }  # fmt: skip
 
         def leave(when: float, fields: dict[str, Value]) -> None:
@@ -211,7 +214,8 @@ class Program:
             **{f"hudhud.health.{name}": value for name, value in self._health.items()},
             "hudhud.health.journal_records": records, "hudhud.health.journal_bytes": size,
             "hudhud.health.cpu_s": round(use.ru_utime + use.ru_stime, 3), "hudhud.health.rss_kib": use.ru_maxrss,
-            "hudhud.health.threads": threading.active_count(), "hudhud.health.heartbeat_s": self._settings.sensor.heartbeat_s,
+            "hudhud.health.threads": threading.active_count(),
+            "hudhud.health.heartbeat_s": self._settings.sensor.heartbeat_s,
             "hudhud.health.registry": self._registry.release.digest,
         })  # fmt: skip
         return document(now.timestamp(), fields)

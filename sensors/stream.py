@@ -1,6 +1,7 @@
 """Puts TCP segments in order and gives them to the flow's parser (RFC 9293), within bounds.
 
-The first copy of a byte counts. Bytes that the receiver acknowledged but the sensor never saw are a gap, which the parser is told.
+The first copy of a byte counts. Bytes that the receiver acknowledged but the sensor never saw are a gap, which the
+parser is told.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class Streams:
             "parser_errors": 0,
         }
 
-    def segment(self, half: Half, seq: int, data: bytes, start: int, end: int, time: float) -> None:
+    def segment(  # noqa: PLR0917 - the hot path passes numbers, not objects
+        self, half: Half, seq: int, data: bytes, start: int, end: int, time: float
+    ) -> None:
         """The payload data[start:end] with sequence number `seq`."""
         if half.next < 0:
             half.next = seq

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sensors.flow import Half
 from sensors.link import IPV4, IPV6, NOTHING, Found, ppp
 
 MAX_TAGS = 16  # stacked tags of one frame
 ETHERNET_BRIDGED = 0x6558
+
+Within = Callable[[int, int, bytes, int, float], None]  # kind, offset, buffer, end, time (s)
+
 _VLAN = frozenset((0x8100, 0x88A8, 0x9100, 0x9200, 0x9300))
 _SKIP = {0x8926: 4, 0x8903: 2, 0x88E7: 4}  # VN-Tag; Cisco FabricPath and PBB, whose inside is Ethernet
 
 
 def inner(kind: int, data: bytes, at: int, end: int) -> Found:
-    """(IPv4 or IPv6, offset) of what an EtherType names after its tags; kind 0 or another EtherType where it is neither."""
+    """(IPv4 or IPv6, offset) of what an EtherType names after its tags; kind 0 or another EtherType where it is
+    neither.
+    """
     for _ in range(MAX_TAGS):
         if kind in (IPV4, IPV6) or at + 4 > end:
             break
@@ -112,3 +118,22 @@ UDP_TUNNELS: dict[int, Callable[[bytes], Found]] = {
     2152: _gtp,
     4754: _gre_in_udp,
 }
+
+
+class Tunnel:
+    """The parser of a UDP flow that carries packets; `within(kind, at, data, end, time)` takes them in."""
+
+    name = "tunnel"
+
+    def __init__(self, within: Within, find: Callable[[bytes], Found]) -> None:
+        self._within, self._find = within, find
+
+    def feed(self, half: Half, data: bytes, time: float) -> None:
+        kind, at = self._find(data)
+        self._within(kind, at, data, len(data), time)
+
+    def gap(self, half: Half, size: int, time: float) -> bool:
+        return True
+
+    def finish(self, time: float) -> None:
+        """A tunnel tells nothing of its own."""

@@ -1,8 +1,9 @@
 """READ FIRST. The sensor's line: wire > packet > flow > protocols > detect > privacy > what leaves.
 
-A block of packets comes in (`take`). The engine makes observations of it. With a registry, each observation is shown to the detectors,
-whole and in memory, and what may leave is cut down by sensors/privacy.py; without one (forensic reading of a given capture) it leaves
-as it is and no detector runs. Everything that leaves goes through `leave(dataset, time, fields)`, in the order of packets.
+A block of packets comes in (`take`). The engine makes observations of it. With a registry, each observation is shown
+to the detectors, whole and in memory, and what may leave is cut down by sensors/privacy.py; without one (forensic
+reading of a given capture) it leaves as it is and no detector runs. Everything that leaves goes through
+`leave(dataset, time, fields)`, in the order of packets.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ _PCAP = {
 }
 _SECTION = b"\x0a\x0d\x0d\x0a"
 _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _ENHANCED_PACKET = 1, 2, 3, 6
+_PACKETS = (_ENHANCED_PACKET, _SIMPLE_PACKET, _OLD_PACKET)
 
 Record = tuple[float, int, int, int]  # time (s since 1970), start and end in the buffer, bytes on the wire
 
@@ -160,43 +161,13 @@ class Capture:
         return None
 
     def _pcapng(self) -> Iterator[Block]:
-        section = _Section(">")
+        section = _Section()
         while self._need(12):
-            data, at, size = self._data, self._at, len(self._data)
-            records: list[Record] = []
-            link = -1
-            problem = ("", "")
-            while at + 12 <= size:
-                if data[at : at + 4] == _SECTION:
-                    if data[at + 8 : at + 12] not in (b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a"):
-                        problem = ("bad-section", "a section header without a byte order")
-                        break
-                    section = _Section(">" if data[at + 8] == 0x1A else "<")
-                kind, length = section.head(data, at)
-                if length < 12 or length % 4 or length > MAX_BLOCK_BYTES:
-                    problem = ("bad-length", f"a block says {length:,} bytes")
-                    break
-                if at + length > size:
-                    break
-                if kind == _INTERFACE:
-                    section.interface(data, at + 8, at + length - 4)
-                elif kind in (_ENHANCED_PACKET, _SIMPLE_PACKET, _OLD_PACKET):
-                    found = section.packet(kind, data, at + 8, at + length - 4)
-                    if found is None:
-                        problem = ("bad-packet", "a packet block does not fit its own lengths or its interface")
-                        break
-                    if found[0] != link and records:
-                        yield Block(link, data, records)
-                        records = []
-                    link = found[0]
-                    records.append(found[1])
-                at += length
-            self._at = at
-            if records:
-                yield Block(link, data, records)
-            if problem[0]:
+            blocks, self._at, problem = section.walk(self._data, self._at)
+            yield from blocks
+            if problem:
                 return self._stop(*problem)
-            if at + 12 <= size and not self._need(section.head(data, at)[1]):
+            if self._at + 12 <= len(self._data) and not self._need(section.head(self._data, self._at)[1]):
                 return self._stop("truncated-packet", "the last block is cut short")
         if self._at < len(self._data):
             self._stop("truncated-packet", "the last block header is cut short")
@@ -204,14 +175,46 @@ class Capture:
 
 
 class _Section:
-    """A pcapng section: its byte order and interfaces."""
+    """A pcapng section: its byte order and interfaces. A new section header makes it another one."""
 
-    def __init__(self, order: str) -> None:
+    def __init__(self) -> None:
+        self._begin(">")
+
+    def _begin(self, order: str) -> None:
         self._head = struct.Struct(order + "II").unpack_from
         self._enhanced = struct.Struct(order + "IIIII").unpack_from
         self._old = struct.Struct(order + "HHIIII").unpack_from
         self._order = order
         self._interfaces: list[tuple[int, float, float]] = []  # link type, unit of time (s), offset (s)
+
+    def walk(self, data: bytes, at: int) -> tuple[list[Block], int, tuple[str, str] | None]:
+        """The whole blocks from `at` on: packets by link type, the place behind them, and what is wrong there."""
+        blocks: list[Block] = []
+        problem = None
+        while at + 12 <= len(data):
+            if data[at : at + 4] == _SECTION:
+                if data[at + 8 : at + 12] not in (b"\x1a\x2b\x3c\x4d", b"\x4d\x3c\x2b\x1a"):
+                    problem = ("bad-section", "a section header without a byte order")
+                    break
+                self._begin(">" if data[at + 8] == 0x1A else "<")
+            kind, length = self._head(data, at)
+            if length < 12 or length % 4 or length > MAX_BLOCK_BYTES:
+                problem = ("bad-length", f"a block says {length:,} bytes")
+                break
+            if at + length > len(data):
+                break
+            if kind == _INTERFACE:
+                self.interface(data, at + 8, at + length - 4)
+            elif kind in _PACKETS:
+                found = self.packet(kind, data, at + 8, at + length - 4)
+                if found is None:
+                    problem = ("bad-packet", "a packet block does not fit its own lengths or its interface")
+                    break
+                if not blocks or blocks[-1].link != found[0]:
+                    blocks.append(Block(found[0], data, []))
+                blocks[-1].records.append(found[1])
+            at += length
+        return blocks, at, problem
 
     def head(self, data: bytes, at: int) -> tuple[int, int]:
         kind, length = self._head(data, at)

@@ -25,7 +25,9 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A rule says that it matters. `severity` 0 to 100; `fields` were chosen by the detector within sensors/privacy.py's rules."""
+    """A rule says that it matters. `severity` 0 to 100; `fields` were chosen by the detector within
+    sensors/privacy.py's rules.
+    """
 
     rule: str
     name: str

@@ -1,10 +1,13 @@
-"""HS-CLEAR-CREDENTIALS: a government account's password crossed the network in clear. The password is not kept, by anybody.
+"""HS-CLEAR-CREDENTIALS: a government account's password crossed the network in clear. The password is not kept, by
+anybody.
 
-Fires on an IMAP, POP3, SMTP or HTTP Basic log-in without encryption where the account's domain is a body's, or the server that takes
-it lies in a body's server network. The account is told only where its domain is a body's. Silent: log-ins behind STARTTLS or TLS,
-challenge-response, accounts of foreign services at foreign servers (a person's own matter).
+Fires on an IMAP, POP3, SMTP or HTTP Basic log-in without encryption where the account's domain is a body's, or the
+server that takes it lies in a body's server network. The account is told only where its domain is a body's. Silent:
+log-ins behind STARTTLS or TLS, challenge-response, accounts of foreign services at foreign servers (a person's own
+matter).
 
-Fields: user.name (an official account only), user.domain, hudhud.auth.method, source.ip (server or outside), destination.ip/port.
+Fields: user.name (an official account only), user.domain, hudhud.auth.method, source.ip (server or outside),
+destination.ip/port.
 """
 
 from __future__ import annotations
@@ -50,11 +53,13 @@ class ClearCredentials:
         port = flow.ports[1]
         fields: dict[str, Value] = {
             **named(source, "source"), **named(destination, "destination"), "destination.port": port,
-            "network.protocol": seen.observation.dataset, "hudhud.auth.method": told.get("hudhud.auth.method"), "hudhud.auth.clear": True,
+            "network.protocol": seen.observation.dataset, "hudhud.auth.method": told.get("hudhud.auth.method"),
+            "hudhud.auth.clear": True,
         }  # fmt: skip
         if owner is not None:
             fields["user.domain"], fields["user.name"] = domain, user
-        reason = f"a {seen.observation.dataset} log-in of {domain if owner is not None else 'an account'} in clear on port {port}"
+        whose = domain if owner is not None else "an account"
+        reason = f"a {seen.observation.dataset} log-in of {whose} in clear on port {port}"
         yield Alert(self.rule, self.name, SEVERITY, body, now, reason, fields)
 
     def tick(self, now: float) -> Iterator[Alert]:

@@ -1,10 +1,12 @@
 """HS-DNS-TUNNEL: data is carried out in DNS names: many long, random-looking names below one domain within minutes.
 
-Fires when a host asks for at least 40 different names below one registrable domain in five minutes, whose parts before that domain are
-on average at least 24 characters long with at least 3.2 bits of entropy a character. Silent: ordinary browsing, content networks with
-few long names, reverse zones, the bodies' own domains. Runs on all networks of the registry.
+Fires when a host asks for at least 40 different names below one registrable domain in five minutes, whose parts
+before that domain are on average at least 24 characters long with at least 3.2 bits of entropy a character. Silent:
+ordinary browsing, content networks with few long names, reverse zones, the bodies' own domains. Runs on all networks
+of the registry.
 
-Fields: dns.question.registered_domain, hudhud.count.names, hudhud.dns.mean_length, hudhud.dns.entropy, source.ip (server).
+Fields: dns.question.registered_domain, hudhud.count.names, hudhud.dns.mean_length, hudhud.dns.entropy, source.ip
+(server).
 """
 
 from __future__ import annotations
@@ -41,7 +43,9 @@ class _Zone:
 
 
 def registrable(name: str) -> tuple[str, str]:
-    """A name as (what is before, registrable domain): two labels, or three below a country's generic ones such as com.sa."""
+    """A name as (what is before, registrable domain): two labels, or three below a country's generic ones such as
+    com.sa.
+    """
     labels = name.split(".")
     keep = 3 if len(labels) > 2 and len(labels[-1]) == 2 and labels[-2] in _GENERIC else 2
     return ".".join(labels[:-keep]), ".".join(labels[-keep:])

@@ -1,8 +1,8 @@
 """HS-MAIL-ABROAD: a *server* uses foreign mail: submission, IMAP or POP abroad, or a foreign webmail host.
 
-Fires on an SMTP, IMAP, POP3 or TLS conversation from a server network to a mail port of an address that is not national, or on a TLS
-or HTTP conversation with a listed foreign webmail host. Silent: staff (counted by webmail.py), public networks, relay and registered
-mail hosts, DNS questions (a resolver asks for others), national servers.
+Fires on an SMTP, IMAP, POP3 or TLS conversation from a server network to a mail port of an address that is not
+national, or on a TLS or HTTP conversation with a listed foreign webmail host. Silent: staff (counted by webmail.py),
+public networks, relay and registered mail hosts, DNS questions (a resolver asks for others), national servers.
 
 Fields: source.ip, destination.ip/port, tls.client.server_name or url.domain.
 """
@@ -47,7 +47,8 @@ class MailAbroad:
             return
         self._pairs.put((source.address, destination.address), 1, now)
         fields: dict[str, Value] = {
-            **named(source, "source"), **named(destination, "destination"), "destination.port": port, "network.transport": "tcp",
+            **named(source, "source"), **named(destination, "destination"), "destination.port": port,
+            "network.transport": "tcp",
             "network.protocol": seen.observation.dataset, "network.community_id": flow.base()["network.community_id"],
         }  # fmt: skip
         if host:

@@ -1,10 +1,12 @@
 """HS-PORT-SCAN: one address tries many ports or hosts of a body without getting a conversation.
 
-Fires when TCP attempts of one address at one body that were refused or not answered reach 30 different (host, port) pairs within two
-minutes. Silent: conversations that were answered, retries at one port, a busy client with a few dead peers. Runs on all networks; a
-scanner outside the registry or in a server network is named, one in a staff or public network is not.
+Fires when TCP attempts of one address at one body that were refused or not answered reach 30 different (host, port)
+pairs within two minutes. Silent: conversations that were answered, retries at one port, a busy client with a few dead
+peers. Runs on all networks; a scanner outside the registry or in a server network is named, one in a staff or public
+network is not.
 
-Fields: source.ip, hudhud.count.targets, hudhud.scan.kind (ports: one host; hosts: one port; mixed), destination.ip/port where single.
+Fields: source.ip, hudhud.count.targets, hudhud.scan.kind (ports: one host; hosts: one port; mixed),
+destination.ip/port where single.
 """
 
 from __future__ import annotations
@@ -64,7 +66,8 @@ class PortScan:
         hosts, ports = {host for host, _ in row.targets}, {port for _, port in row.targets}
         kind = "ports" if len(hosts) == 1 else "hosts" if len(ports) == 1 else "mixed"
         fields: dict[str, Value] = {
-            **named(source, "source"), "network.transport": "tcp", "hudhud.scan.kind": kind, "hudhud.count.targets": len(row.targets),
+            **named(source, "source"), "network.transport": "tcp", "hudhud.scan.kind": kind,
+            "hudhud.count.targets": len(row.targets),
         }  # fmt: skip
         if len(hosts) == 1:
             fields.update(named(destination, "destination"))

@@ -1,11 +1,13 @@
 """HS-SMTP-EGRESS: a host of a registry network speaks SMTP to an address that is not national, around the relay.
 
-Fires on an SMTP conversation (greeting or commands seen, any port but submission's) from a server or staff network whose host is
-neither the relay nor a registered mail host. A server is named: source.ip, destination.ip, HELO. A staff network's conversations are
-counted per body: one alert at the first, one with the count when the window ends; no host. Silent: the relay itself, mail hosts,
-mail to national addresses, public networks, submission (see mail_abroad.py).
+Fires on an SMTP conversation (greeting or commands seen, any port but submission's) from a server or staff network
+whose host is neither the relay nor a registered mail host. A server is named: source.ip, destination.ip, HELO. A
+staff network's conversations are counted per body: one alert at the first, one with the count when the window ends;
+no host. Silent: the relay itself, mail hosts, mail to national addresses, public networks, submission (see
+mail_abroad.py).
 
-Fields: source.ip (server), destination.ip/port, hudhud.smtp.helo (server), hudhud.count.sessions, hudhud.count.hosts (staff).
+Fields: source.ip (server), destination.ip/port, hudhud.smtp.helo (server), hudhud.count.sessions, hudhud.count.hosts
+(staff).
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class SmtpEgress:
             return
         self._pairs.put((source.address, destination.address), 1, now)
         fields: dict[str, Value] = {
-            **named(source, "source"), **named(destination, "destination"), "destination.port": port, "network.protocol": "smtp",
+            **named(source, "source"), **named(destination, "destination"), "destination.port": port,
+            "network.protocol": "smtp",
             "network.transport": "tcp", "network.community_id": flow.base()["network.community_id"],
         }  # fmt: skip
         helo = seen.observation.fields.get("hudhud.smtp.helo")

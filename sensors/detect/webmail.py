@@ -1,9 +1,10 @@
-"""HS-WEBMAIL-COUNT: how many hosts of a body's staff networks used foreign webmail or foreign mail within an hour. Nobody is named.
+"""HS-WEBMAIL-COUNT: how many hosts of a body's staff networks used foreign webmail or foreign mail within an hour.
+Nobody is named.
 
-Counts TLS, QUIC and HTTP conversations with a listed foreign webmail host, DNS questions for one, and mail protocols to addresses that
-are not national. The hour begins with the first. Below five hosts (sensor.webmail_min_hosts) nothing is told, not even that there was
-something. Hosts are told apart by a hash with a key that is made at each start and never leaves the process. Silent: servers (see
-mail_abroad.py), public networks.
+Counts TLS, QUIC and HTTP conversations with a listed foreign webmail host, DNS questions for one, and mail protocols
+to addresses that are not national. The hour begins with the first. Below five hosts (sensor.webmail_min_hosts)
+nothing is told, not even that there was something. Hosts are told apart by a hash with a key that is made at each
+start and never leaves the process. Silent: servers (see mail_abroad.py), public networks.
 
 A count is no alert: its dataset is hudhud.webmail, its kind metric.
 
@@ -18,8 +19,8 @@ from dataclasses import dataclass, field
 
 from hudhud.event import Value
 from sensors.detect.alert import Alert, Bounded, Seen
-from sensors.observation import moment
 from sensors.detect.smtp_egress import SUBMISSION
+from sensors.observation import moment
 from sensors.place import Places
 from sensors.privacy import MAIL_PORTS, host_name
 

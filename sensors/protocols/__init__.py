@@ -1,6 +1,7 @@
 """Protocols: which parser takes a conversation. Order is a table: a new protocol is a file and a line here.
 
-A TCP flow begins with `Fresh`; its first bytes, not its port, choose the parser. UDP is chosen by port and first datagram.
+A TCP flow begins with `Fresh`; its first bytes, not its port, choose the parser. UDP is chosen by port and first
+datagram.
 """
 
 from __future__ import annotations

@@ -17,15 +17,21 @@ MAX_QUESTIONS = 16
 MAX_MESSAGE_BYTES = 65_535
 
 TYPES = {
-    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 10: "NULL", 11: "WKS", 12: "PTR", 13: "HINFO", 14: "MINFO", 15: "MX", 16: "TXT", 17: "RP",
-    18: "AFSDB", 24: "SIG", 25: "KEY", 28: "AAAA", 29: "LOC", 30: "NXT", 32: "NB", 33: "SRV", 35: "NAPTR", 36: "KX", 37: "CERT", 38: "A6",
-    39: "DNAME", 41: "OPT", 42: "APL", 43: "DS", 44: "SSHFP", 45: "IPSECKEY", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY", 49: "DHCID",
-    50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS", 60: "CDNSKEY", 61: "OPENPGPKEY", 62: "CSYNC",
-    63: "ZONEMD", 64: "SVCB", 65: "HTTPS", 99: "SPF", 108: "EUI48", 109: "EUI64", 249: "TKEY", 250: "TSIG", 251: "IXFR", 252: "AXFR",
+    1: "A", 2: "NS", 5: "CNAME", 6: "SOA", 10: "NULL", 11: "WKS", 12: "PTR", 13: "HINFO", 14: "MINFO", 15: "MX",
+    16: "TXT", 17: "RP",
+    18: "AFSDB", 24: "SIG", 25: "KEY", 28: "AAAA", 29: "LOC", 30: "NXT", 32: "NB", 33: "SRV", 35: "NAPTR", 36: "KX",
+    37: "CERT", 38: "A6",
+    39: "DNAME", 41: "OPT", 42: "APL", 43: "DS", 44: "SSHFP", 45: "IPSECKEY", 46: "RRSIG", 47: "NSEC", 48: "DNSKEY",
+    49: "DHCID",
+    50: "NSEC3", 51: "NSEC3PARAM", 52: "TLSA", 53: "SMIMEA", 55: "HIP", 59: "CDS", 60: "CDNSKEY", 61: "OPENPGPKEY",
+    62: "CSYNC",
+    63: "ZONEMD", 64: "SVCB", 65: "HTTPS", 99: "SPF", 108: "EUI48", 109: "EUI64", 249: "TKEY", 250: "TSIG",
+    251: "IXFR", 252: "AXFR",
     255: "ANY", 256: "URI", 257: "CAA", 32768: "TA", 32769: "DLV",
 }  # fmt: skip
 CODES = {
-    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET",
+    0: "NOERROR", 1: "FORMERR", 2: "SERVFAIL", 3: "NXDOMAIN", 4: "NOTIMP", 5: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET",
+    8: "NXRRSET",
     9: "NOTAUTH", 10: "NOTZONE", 11: "DSOTYPENI",
 }  # fmt: skip
 OPCODES = {0: "QUERY", 1: "IQUERY", 2: "STATUS", 4: "NOTIFY", 5: "UPDATE", 6: "DSO"}
@@ -75,7 +81,9 @@ def name_at(data: bytes, at: int) -> tuple[str, int]:
 
 
 def parse(data: bytes) -> dict[str, Value]:
-    """The ECS fields of one message. ValueError, IndexError or struct.error where it is none; a cut answer section is kept as far as it goes."""
+    """The ECS fields of one message. ValueError, IndexError or struct.error where it is none; a cut answer section is
+    kept as far as it goes.
+    """
     identity, flags, questions, answers, authorities, _ = _HEADER(data, 0)
     response = bool(flags & 0x8000)
     fields: dict[str, Value] = {
@@ -165,7 +173,9 @@ def _value(data: bytes, kind: int, at: int, length: int) -> str:
 
 
 def begins_udp(data: bytes) -> bool:
-    """Whether a datagram on another port is a DNS query beyond doubt: one question, class IN, nothing that should not be there."""
+    """Whether a datagram on another port is a DNS query beyond doubt: one question, class IN, nothing that should not
+    be there.
+    """
     if (
         not 17 <= len(data) <= 512
         or data[4:10] != b"\0\x01\0\0\0\0"
@@ -184,7 +194,7 @@ def begins_udp(data: bytes) -> bool:
 
 
 def begins_tcp(data: bytes, port: int) -> bool:
-    """Whether a TCP stream begins with a DNS message (RFC 7766): two bytes of length, then a header that makes sense."""
+    """Whether a TCP stream begins with a DNS message (RFC 7766): its length, then a header that makes sense."""
     if len(data) < 14:
         return False
     length, _, flags, questions, answers, authorities, more = struct.unpack_from(">HHHHHHH", data)

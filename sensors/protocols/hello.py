@@ -1,4 +1,5 @@
-"""TLS hellos and the fingerprints made of them: JA3, JA3S (salesforce/ja3) and JA4 (FoxIO, technical_details/JA4.md). Pure.
+"""TLS hellos and the fingerprints made of them: JA3, JA3S (salesforce/ja3) and JA4 (FoxIO, technical_details/JA4.md).
+Pure.
 
 RFC 5246, 8446, 6066 (SNI), 7301 (ALPN), 8701 (GREASE).
 """
@@ -13,7 +14,8 @@ MAX_EXTENSIONS = 256  # read of one hello
 SNI, GROUPS, POINT_FORMATS, SIGNATURES, ALPN, VERSIONS = 0, 10, 11, 13, 16, 43
 GREASE = frozenset(n << 8 | n for n in range(0x0A, 0x100, 0x10))
 _JA4_VERSIONS = {
-    0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2", 0xFEFF: "d1", 0xFEFD: "d2", 0xFEFC: "d3",
+    0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2", 0xFEFF: "d1", 0xFEFD: "d2",
+    0xFEFC: "d3",
 }  # fmt: skip
 _NO_HASH = "000000000000"
 
@@ -133,7 +135,8 @@ def _server_name(data: bytes | None) -> str | None:
 
 
 def _alpn(data: bytes | None) -> tuple[bytes, ...]:
-    names, at = [], 2
+    names: list[bytes] = []
+    at = 2
     while data and at < len(data) and len(names) < 32:
         names.append(data[at + 1 : at + 1 + data[at]])
         at += 1 + data[at]

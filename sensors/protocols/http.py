@@ -1,4 +1,6 @@
-"""HTTP/1: one observation a request, with its answer's status where that was seen (RFC 9110, 9112). Bodies are skipped."""
+"""HTTP/1: one observation a request, with its answer's status where that was seen (RFC 9110, 9112). Bodies are
+skipped.
+"""
 
 from __future__ import annotations
 
@@ -229,7 +231,9 @@ def _target(fields: dict[str, Value], method: str, target: str, host: str) -> No
 
 
 def _host(host: str) -> tuple[str, int]:
-    """Host and port (0: none) of an authority (RFC 3986 section 3.2); an IPv6 address without brackets is taken as it is."""
+    """Host and port (0: none) of an authority (RFC 3986 section 3.2); an IPv6 address without brackets is taken as it
+    is.
+    """
     if host.startswith("["):
         name, _, port = host[1:].partition("]")
         port = port.lstrip(":")

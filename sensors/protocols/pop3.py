@@ -1,4 +1,6 @@
-"""POP3 (RFC 1939, 2595, 5034): that a log-in was tried, how, and whether it went in clear; the password is never kept."""
+"""POP3 (RFC 1939, 2595, 5034): that a log-in was tried, how, and whether it went in clear; the password is never
+kept.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""QUIC: the ClientHello out of Initial packets, which are encrypted with keys that anyone can derive (RFC 9000, 9001, 9369)."""
+"""QUIC: the ClientHello out of Initial packets, which are encrypted with keys that anyone can derive (RFC 9000, 9001,
+9369).
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def _salt(version: int) -> bytes | None:
 
 
 def begins(data: bytes, web: bool) -> bool:
-    """Whether a datagram begins with a QUIC Initial of a version that we can open; on port 443 (`web`) any long header will do."""
+    """Whether a datagram begins with a QUIC Initial of a version that we can open; on port 443 (`web`) any long
+    header will do.
+    """
     if web and data and data[0] & 0xC0 == 0xC0:
         return True
     if len(data) < 64 or data[0] & 0xC0 != 0xC0:

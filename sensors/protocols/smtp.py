@@ -1,4 +1,5 @@
-"""SMTP and LMTP: greeting, HELO, envelopes, STARTTLS (RFC 5321, 2033, 3030, 3207, 4954); one observation a mail transaction.
+"""SMTP and LMTP: greeting, HELO, envelopes, STARTTLS (RFC 5321, 2033, 3030, 3207, 4954); one observation a mail
+transaction.
 
 Message content is stepped over, never kept. A session without a transaction gives one observation at its end.
 """

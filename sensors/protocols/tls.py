@@ -1,4 +1,6 @@
-"""TLS: what both hellos tell, and the server's certificate where it is in clear (up to 1.2); one observation a conversation."""
+"""TLS: what both hellos tell, and the server's certificate where it is in clear (up to 1.2); one observation a
+conversation.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ HANDSHAKE, CHANGE_CIPHER, ALERT, APPLICATION = 22, 20, 21, 23
 VERSIONS = {0x0300: "3.0", 0x0301: "1.0", 0x0302: "1.1", 0x0303: "1.2", 0x0304: "1.3"}
 CIPHERS = {
     0x1301: "TLS_AES_128_GCM_SHA256", 0x1302: "TLS_AES_256_GCM_SHA384", 0x1303: "TLS_CHACHA20_POLY1305_SHA256",
-    0x002F: "TLS_RSA_WITH_AES_128_CBC_SHA", 0x0035: "TLS_RSA_WITH_AES_256_CBC_SHA", 0x009C: "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    0x002F: "TLS_RSA_WITH_AES_128_CBC_SHA", 0x0035: "TLS_RSA_WITH_AES_256_CBC_SHA",
+    0x009C: "TLS_RSA_WITH_AES_128_GCM_SHA256",
     0x009D: "TLS_RSA_WITH_AES_256_GCM_SHA384", 0x0005: "TLS_RSA_WITH_RC4_128_SHA", 0x0004: "TLS_RSA_WITH_RC4_128_MD5",
     0x000A: "TLS_RSA_WITH_3DES_EDE_CBC_SHA", 0xC009: "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
     0xC00A: "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", 0xC013: "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
@@ -75,8 +78,7 @@ class Tls:
         while at + 5 <= len(data):
             kind, size = data[at], data[at + 3] << 8 | data[at + 4]
             if (
-                not HANDSHAKE >= kind >= CHANGE_CIPHER
-                and kind != APPLICATION
+                (not HANDSHAKE >= kind >= CHANGE_CIPHER and kind != APPLICATION)
                 or data[at + 1] != 3
                 or size > MAX_RECORD_BYTES
             ):
