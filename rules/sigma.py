@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final, TypedDict, cast, get_args
 
@@ -32,6 +31,7 @@ from sigma.types import (
     SpecialChars,
 )
 
+from rules import wildcard
 from rules.eventrule import Compare, CorrelationRule, CorrelationType, Expression, LogSource, SigmaRule
 from rules.logsource import Source, source_of
 from rules.matcher import Matcher
@@ -47,11 +47,11 @@ from rules.predicate import (
     Or,
     Pattern,
     SameAs,
-    Text,
     TimePart,
     Truth,
     field_names,
 )
+from rules.references import resolve
 from rules.rule import LEVELS, THREATS, Level, RuleError
 from rules.yamlfile import Document, documents
 
@@ -96,41 +96,7 @@ def parse_event_rules(files: Mapping[str, bytes]) -> tuple[tuple[SigmaRule, ...]
                 rules.append(_rule(file, document))
             else:
                 raise RuleError(file, document.line, "neither a rule (detection) nor a correlation")
-    return _resolve(rules, correlations)
-
-
-def _resolve(
-    rules: list[SigmaRule], correlations: list[CorrelationRule]
-) -> tuple[tuple[SigmaRule, ...], tuple[CorrelationRule, ...]]:
-    """Names and UUIDs become ids; what a correlation without `generate` names stops alerting."""
-    known: dict[str, str] = {}
-    everything: list[SigmaRule | CorrelationRule] = [*rules, *correlations]
-    for rule in everything:
-        for key in {rule.id, rule.uuid, rule.name} - {""}:
-            if key in known:
-                raise RuleError(rule.file, rule.line, f"another rule is called {key!r} already")
-            known[key] = rule.id
-    resolved = tuple(_resolved(rule, known) for rule in correlations)
-    silent = {name for rule in resolved if not rule.generate for name in rule.rules}
-    return (
-        tuple(replace(rule, alerts=rule.alerts and rule.id not in silent) for rule in rules),
-        tuple(replace(rule, alerts=rule.alerts and rule.id not in silent) for rule in resolved),
-    )
-
-
-def _resolved(rule: CorrelationRule, known: Mapping[str, str]) -> CorrelationRule:
-    def look_up(name: str) -> str:
-        if name not in known:
-            raise RuleError(rule.file, rule.line, f"the correlation names a rule that is not there: {name!r}")
-        return known[name]
-
-    def expression(part: Expression) -> Expression:
-        name = look_up(part.rule) if part.join == "rule" else ""
-        return Expression(part.join, tuple(expression(inner) for inner in part.parts), name)
-
-    aliases = {name: {look_up(key): field for key, field in fields.items()} for name, fields in rule.aliases.items()}
-    condition = expression(rule.condition) if isinstance(rule.condition, Expression) else rule.condition
-    return replace(rule, rules=tuple(look_up(name) for name in rule.rules), aliases=aliases, condition=condition)
+    return resolve(rules, correlations)
 
 
 def _common(file: str, document: Document, parsed: Any) -> Common:
@@ -306,25 +272,11 @@ _MAKE: Final[Mapping[type, Callable[[Names, Any], Node]]] = {
 
 
 def _text(names: Names, value: Any, *, anywhere: bool) -> Node:
-    parts = list(value.s)
-    if any(isinstance(part, Placeholder) for part in parts):
+    if any(isinstance(part, Placeholder) for part in value.s):
         raise UnsupportedError("placeholders (%name%) are not supported")
-    ends = anywhere or parts[:1] == [SpecialChars.WILDCARD_MULTI]
-    starts = anywhere or parts[-1:] == [SpecialChars.WILDCARD_MULTI]
-    while parts and parts[0] is SpecialChars.WILDCARD_MULTI:
-        del parts[0]
-    while parts and parts[-1] is SpecialChars.WILDCARD_MULTI:
-        del parts[-1]
-    cased = isinstance(value, SigmaCasedString)
-    literals = [part if cased else part.lower() for part in parts if isinstance(part, str)]
-    if len(parts) == len(literals) <= 1:
-        literal = "".join(literals)
-        return Text(names, literal, starts, ends, cased) if literal or not starts else Exists(names, True)
-    special = {SpecialChars.WILDCARD_MULTI: ".*", SpecialChars.WILDCARD_SINGLE: "."}
-    folded = [part if cased or not isinstance(part, str) else part.lower() for part in parts]
-    body = "".join(special[part] if part in special else re.escape(part) for part in folded)
-    pattern = re.compile(("" if ends else r"\A") + body + ("" if starts else r"\Z"), re.DOTALL)
-    return Pattern(names, pattern, max(literals, key=len, default="").lower(), lowered=not cased)
+    special = {SpecialChars.WILDCARD_MULTI: wildcard.MANY, SpecialChars.WILDCARD_SINGLE: wildcard.ONE}
+    parts = [part if isinstance(part, str) else special[part] for part in value.s]
+    return wildcard.node(names, parts, cased=isinstance(value, SigmaCasedString), anywhere=anywhere)
 
 
 def _pattern(names: Names, value: Any, modifiers: list[Any]) -> Node:
