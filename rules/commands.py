@@ -136,12 +136,7 @@ def try_files(
     ruleset, _source = looking.ruleset_of(config, own=own)
     matched = False
     for path in files:
-        externals: dict[str, str | int] = {
-            "part": part,
-            "media_type": media_type,
-            "depth": depth,
-            "filename": path.name,
-        }
+        asked: dict[str, str | int] = {"part": part, "media_type": media_type, "depth": depth, "filename": path.name}
         for place, found in looking.matches(path, ruleset, asked):
             matched = matched or bool(found)
             if json:

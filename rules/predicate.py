@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -16,16 +16,19 @@ COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq, "neq": operator.ne,
 }  # fmt: skip
 
+EVERYTHING: Final = "*"
+
 
 class View:
     """One event's flat fields with their texts made once, however many rules ask."""
 
-    __slots__ = ("_lower", "_texts", "fields")
+    __slots__ = ("_lower", "_texts", "_whole", "fields")
 
     def __init__(self, fields: Mapping[str, object]) -> None:
         self.fields = fields
         self._texts: dict[str, tuple[str, ...]] = {}
         self._lower: dict[str, tuple[str, ...]] = {}
+        self._whole: View | None = None
 
     def values(self, name: str) -> tuple[object, ...]:
         """The field's values; () when it is absent, null or an empty list."""
@@ -47,6 +50,12 @@ class View:
         if found is None:
             found = self._lower[name] = tuple(text.lower() for text in self.texts(name))
         return found
+
+    def whole(self) -> View:
+        """The event as one field, EVERYTHING, that has all values of all fields."""
+        if self._whole is None:
+            self._whole = View({EVERYTHING: [value for name in self.fields for value in self.values(name)]})
+        return self._whole
 
 
 def _as_text(value: object) -> str:
@@ -244,13 +253,16 @@ class TimePart:
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """Any text of the event, whatever its field, fits. `make` builds the test of one field."""
+    """Any text of the event, whatever its field, fits `part`, which asks for the one field EVERYTHING.
 
-    make: Callable[[tuple[str, ...]], Node] = field(compare=False)
+    `literal`: lower-case text that every fit contains; "" = unknown.
+    """
+
+    part: Node
     literal: str = ""
 
     def fits(self, view: View) -> bool:
-        return self.make(tuple(view.fields)).fits(view)
+        return self.part.fits(view.whole())
 
 
 Leaf = Text | Pattern | Number | Truth | Exists | Network | SameAs | TimePart

@@ -36,6 +36,7 @@ from rules.eventrule import Compare, CorrelationRule, CorrelationType, Expressio
 from rules.logsource import Source, source_of
 from rules.matcher import Matcher
 from rules.predicate import (
+    EVERYTHING,
     And,
     CompareName,
     Exists,
@@ -219,13 +220,9 @@ def _item(item: Any, source: Source) -> Node:
 
 def _keyword(value: Any, modifiers: list[Any], source: Source) -> Node:
     """A value without a field: found inside any text of the event."""
-
-    def make(names: Names) -> Node:
-        return _value(names, value, modifiers, source, anywhere=True)
-
-    make(("message",))  # what cannot be built must fail now, not at the first event
-    texts = [part.lower() for part in value.s if isinstance(part, str)] if isinstance(value, SigmaString) else []
-    return Keyword(make, max(texts, key=len, default=""))
+    part = _value((EVERYTHING,), value, modifiers, source, anywhere=True)
+    texts = [one.lower() for one in value.s if isinstance(one, str)] if isinstance(value, SigmaString) else []
+    return Keyword(part, max(texts, key=len, default=""))
 
 
 def _names(field: str, source: Source) -> Names:
