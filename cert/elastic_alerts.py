@@ -52,7 +52,7 @@ class AlertIndices:
         return Added(len(stored), len(matches) - len(stored) - len(refused), refused)
 
     async def sightings(self, rule: str, key: str, start: datetime, end: datetime) -> tuple[Sighting, ...]:
-        filters = [
+        filters: list[Document] = [
             {"term": {"under": digest(rule, key)}},
             {"range": {"time": {"gte": microseconds(start), "lte": microseconds(end)}}},
         ]

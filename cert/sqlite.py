@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial, wraps
 from pathlib import Path
-from typing import Final, Literal, ParamSpec, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeVar
 
 from cert import sqlite_alerts, sqlite_incidents
 from cert.fields import shape
@@ -48,7 +48,7 @@ READING: Final = 2  # threads that search
 MAX_HOPS: Final = 100  # redirects that are followed
 
 
-def _told(method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def _told(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
     """What SQLite says, in the store's words: a full disk or a lock that lasts is StoreDown, a damaged file is not."""
 
     @wraps(method)

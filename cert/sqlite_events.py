@@ -25,7 +25,7 @@ from hudhud.event import Event, EventError, format_time, parse_time
 SCHEMA: Final = f"""
 CREATE TABLE IF NOT EXISTS events(row INTEGER PRIMARY KEY, document BLOB NOT NULL);
 CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5(
-    terms, content='', detail=none, columnsize=0, tokenize="{terms.TOKENIZE.replace('"', '""')}");
+    tokens, content='', detail=none, columnsize=0, tokenize="{terms.TOKENIZE.replace('"', '""')}");
 CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab(terms, 'row');
 """
 WRITERS_OPEN: Final = 8  # partitions that are kept open for writing
@@ -184,7 +184,7 @@ def _insert(prepared: Sequence[tuple[int, str, bytes, str]], connection: Connect
         while True:
             connection.execute("INSERT OR IGNORE INTO events VALUES (?, ?)", (row, document))
             if connection.changes():
-                connection.execute("INSERT INTO terms(rowid, terms) VALUES (?, ?)", (row, tokens))
+                connection.execute("INSERT INTO terms(rowid, tokens) VALUES (?, ?)", (row, tokens))
                 stored += 1
                 break
             there: Any = connection.execute("SELECT document FROM events WHERE row = ?", (row,)).fetchall()[0][0]

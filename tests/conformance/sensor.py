@@ -1,11 +1,14 @@
-"""Compares what the sensor reads with what public test sets expect: recall and precision per field, each difference listed.
+"""Compares what the sensor reads with what public test sets expect: recall and precision per field, each difference
+listed.
 
     python -m tests.conformance.sensor PATH [--list] [--json]
 
-PATH is a folder that holds, at any depth, one of these layouts: `expected.json` beside `pcap/` (suricata-verify's checks),
-`index.json` beside `traces/` and `baseline-logs/` (Zeek's), or `*.pcap.json`/`*.pcapng.json` of JA4 beside captures of the same names.
-Recall: of the distinct values that are expected of a capture, how many the sensor told. Precision: of those that it told, how many
-are expected, only where the expectation is complete (Zeek's logs, JA4). Values of checks that need Suricata to fail are left out.
+PATH is a folder that holds, at any depth, one of these layouts: `expected.json` beside `pcap/` (suricata-verify's
+checks), `index.json` beside `traces/` and `baseline-logs/` (Zeek's), or `*.pcap.json`/`*.pcapng.json` of JA4 beside
+captures of the same names.
+Recall: of the distinct values that are expected of a capture, how many the sensor told. Precision: of those that it
+told, how many are expected, only where the expectation is complete (Zeek's logs, JA4). Values of checks that need
+Suricata to fail are left out.
 """
 
 from __future__ import annotations
@@ -50,10 +53,13 @@ OURS: Mapping[str, tuple[str, ...]] = {
 }
 # What a field of Suricata's EVE is called here. [n] stands for any index.
 EVE = {
-    "dns.rrname": "dns name", "dns.queries[n].rrname": "dns name", "dns.rrtype": "dns type", "dns.queries[n].rrtype": "dns type",
+    "dns.rrname": "dns name", "dns.queries[n].rrname": "dns name", "dns.rrtype": "dns type",
+    "dns.queries[n].rrtype": "dns type",
     "dns.rcode": "dns rcode", "dns.answers[n].rdata": "dns answer", "tls.sni": "tls sni", "tls.ja3.hash": "tls ja3",
-    "tls.ja3s.hash": "tls ja3s", "tls.version": "tls version", "tls.subject": "tls subject", "http.hostname": "http host",
-    "http.http_method": "http method", "http.url": "http uri", "http.http_user_agent": "http agent", "http.status": "http status",
+    "tls.ja3s.hash": "tls ja3s", "tls.version": "tls version", "tls.subject": "tls subject",
+    "http.hostname": "http host",
+    "http.http_method": "http method", "http.url": "http uri", "http.http_user_agent": "http agent",
+    "http.status": "http status",
     "smtp.helo": "smtp helo", "smtp.mail_from": "smtp from", "smtp.rcpt_to[n]": "smtp to",
     "ssh.client.software_version": "ssh software", "ssh.server.software_version": "ssh software",
 }  # fmt: skip
@@ -61,7 +67,8 @@ ZEEK = {
     "dns.log": {"query": "dns name", "qtype_name": "dns type", "rcode_name": "dns rcode"},
     "ssl.log": {"server_name": "tls sni", "version": "tls version"},
     "quic.log": {"server_name": "tls sni"},
-    "http.log": {"host": "http host", "method": "http method", "uri": "http uri", "user_agent": "http agent", "status_code": "http status"},
+    "http.log": {"host": "http host", "method": "http method", "uri": "http uri", "user_agent": "http agent",
+    "status_code": "http status"},
     "smtp.log": {"helo": "smtp helo", "mailfrom": "smtp from", "rcptto": "smtp to"},
     "ssh.log": {"client": "ssh software", "server": "ssh software"},
     "conn.log": {"": "flow"},
@@ -156,7 +163,11 @@ def clean(name: str, value: str) -> str:
         host = value.lower()
         return host.strip("[]") if host.count(":") > 1 else re.sub(r":\d+$", "", host)
     if name == "ssh software":
-        return value.split("-", 2)[-1].split(" ")[0] if value.startswith("SSH-") else value.split(" ")[0]
+        return (
+            value.split("-", 2)[-1].split(" ", maxsplit=1)[0]
+            if value.startswith("SSH-")
+            else value.split(" ", maxsplit=1)[0]
+        )
     if name in ("dns name", "tls sni"):
         return value.lower().rstrip(".")
     if name == "dns type" or name == "dns rcode":
@@ -297,7 +308,8 @@ def main(arguments: list[str]) -> int:
     for (source, name), one in sorted(scores.items()):
         precision = f"{one.right / one.told:10.1%}" if one.told else "         –"
         print(
-            f"{source:10}{name:14}{one.expected:9}{one.found:7}{one.found / max(one.expected, 1):9.1%}{one.told:7} {precision}"
+            f"{source:10}{name:14}{one.expected:9}{one.found:7}"
+            f"{one.found / max(one.expected, 1):9.1%}{one.told:7} {precision}"
         )
     for (source, name), one in sorted(scores.items()):
         for line in one.missed:
