@@ -147,7 +147,9 @@ def _make_releases(data: Path, keys: dict[str, release.SigningKey], now: datetim
 
 def _toml(registry: Registry, ports: Ports, keys: dict[str, release.SigningKey], store: str) -> str:
     connect = "\n".join(f'"{played}" = "{m.host}:{m.port}"' for played, m in mailboxes(registry, ports))
-    public = "\n".join(f'{name} = "{base64.b64encode(key.public).decode()}"' for name, key in keys.items())
+    public = "\n".join(
+        f'{name} = "{base64.b64encode(key.public).decode()}"' for name, key in keys.items() if name != "node"
+    )
     return f"""# The lab of `hudhud up`, on loopback. `hudhud config show` prints every setting and its origin.
 
 [node]

@@ -115,7 +115,7 @@ def parse_registry(files: Mapping[str, bytes], *, version: str = "") -> Registry
         foreign_services=reader.domains("country.foreign_services", country.foreign_services),
         foreign_webmail_hosts=reader.domains("country.foreign_webmail_hosts", country.foreign_webmail_hosts),
         version=version,
-        _domains=_domain_table(reader, entities),
+        _domains=_domain_table(reader, entities, country),
         _networks=_network_table(reader, entities),
     )
 
@@ -166,10 +166,15 @@ def _national(reader: _Reader, country: _Country, files: Mapping[str, bytes]) ->
             raise RegistryError(name, error.line, "", error.problem) from None
 
 
-def _domain_table(reader: _Reader, entities: Mapping[str, Entity]) -> dict[str, Entity]:
+def _domain_table(reader: _Reader, entities: Mapping[str, Entity], country: _Country) -> dict[str, Entity]:
     table: dict[str, Entity] = {}
+    services = {*country.foreign_services, *country.national_services}
     for entity in entities.values():
         for domain in entity.domains:
+            if domain in services:
+                raise reader.error(
+                    f"entity.{entity.code}.domains", f"{domain} is listed as a mail service for everybody"
+                )
             if domain in table:
                 raise reader.error(f"entity.{entity.code}.domains", f"{domain} already belongs to {table[domain].code}")
             table[domain] = entity

@@ -57,6 +57,7 @@ def test_the_longest_network_wins(registry: Registry) -> None:
         (b'class = "staff"', b'class = "stuff"', "entity.FIN.networks", "stuff"),
         (b'sector = "health"', b'sektor = "health"', "entity.HEA.sektor", "not known"),
         (b'"interior.saba.example"', b'"finance.saba.example"', "entity.INT.domains", "belongs to FIN"),
+        (b'"interior.saba.example"', b'"gmail.com"', "entity.INT.domains", "service for everybody"),
         (b'prefix = "192.0.2.32/28"', b'prefix = "192.0.2.33/28"', "entity.FIN.networks", "host bits"),
         (b"port = 24", b"port = 99999", "entity.HEA.next_hop", "65535"),
         (b'"salim', b'salim"', "", ""),
