@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fnmatch
 import ipaddress
 import random
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 from cert import query
-from cert.fields import ALL, MAX_KEYWORD, kind_of, shape, texts
+from cert.fields import MAX_KEYWORD, kind_of, shape, texts
 from cert.folding import folded
 from cert.query import And, Between, Has, Is, Like, Node, Not, Or, Within, Words
 from hudhud.event import Event, Value, event_id, format_time
@@ -23,8 +24,8 @@ VALUES: dict[str, list[Value]] = {
     "source.ip": ["192.0.2.7", "192.0.2.70", "198.51.100.1", "2001:db8::1", "2001:db8:1::7"],
     "related.ip": [["192.0.2.7", "203.0.113.9"], ["2001:db8::1"]],
     "destination.port": [25, 587, 65535],
-    "email.to.address": [["amal@finance.saba.example", "Salim@interior.saba.example"], ["نور@مثال.example"], ["a*b?c@x"]],
-    "message": ["بلاغ من وزارة الماليّة", "Report of the Ministry", "the of Ministry", "foo-bar_baz 12", "وزارة أخرى ٤٥"],
+    "email.to.address": [["amal@finance.saba.example", "Salim@interior.saba.example"], ["نور@مثال.example"], ["a*b?c"]],
+    "message": ["بلاغ من وزارة الماليّة", "Report of the Ministry", "the of Ministry", "foo-bar_baz 12", "وزارة ٤٥"],
     "rule.name": ["ماكرو في مستند", "Macro in a document"],
     "url.path": ["/a/b", "/a/B?c=[1]", 'quo"te', "~tilde ~", "x" * (MAX_KEYWORD + 1), ""],
     "event.created": ["2026-11-23T10:00:00Z", "2026-11-22T23:59:59.999999Z", "2025-01-01T00:00:00+03:00"],
@@ -34,25 +35,7 @@ VALUES: dict[str, list[Value]] = {
     "hudhud.odd": ["A", "B b"],
 }  # fmt: skip
 
-LEAVES = (
-    "event.dataset:hudhud.mail", 'event.dataset:"Hudhud.Mail"', "event.dataset:hudhud.*", "event.dataset:*.dns", "event.dataset:h?dhud*",
-    "event.dataset:[hudhud.a TO hudhud.e]", "event.dataset:{hudhud.dns TO *]", "event.dataset:*",
-    "event.severity:50", "event.severity:[0 TO 50}", "event.severity:>10", "event.severity:<=0", "event.severity:*",
-    "organization.id:FIN", 'organization.id:"F I N"', "organization.id:F\\ I\\ N", "organization.id:(FIN OR INT)", "organization.id:f*",
-    "source.ip:192.0.2.7", "source.ip:192.0.2.0/24", "source.ip:192.0.2.64/26", "source.ip:192.0.2.*", "source.ip:\"2001:db8::/47\"",
-    'source.ip:"2001:db8::1"', "related.ip:203.0.113.0/29", "related.ip:0.0.0.0/0", "NOT source.ip:*",
-    "destination.port:25", "destination.port:[25 TO 587]", "destination.port:>=588",
-    "email.to.address:amal@finance.saba.example", "email.to.address:*@interior*", "email.to.address:نور*", "email.to.address:a\\*b\\?c@x",
-    "email.to.address:a\\*b*", "email.to.address:*b\\?c@x", "email.to.address:[a TO b]",
-    "message:ministry", "message:وزارة", 'message:"of the ministry"', 'message:"the of"', "message:minis*", "message:foo-bar", "ماليه", "ministry",
-    "finance", '"amal finance saba"', "2001", "45", "الما*", "rule.name:*", "message:*", "hudhud",
-    "url.path:\\/a\\/b", 'url.path:"/a/B?c=[1]"', 'url.path:"quo\\"te"', "url.path:\\/a*", 'url.path:"~tilde ~"', "url.path:xxx*", "url.path:*",
-    "url.path:*B*", "url.path:*[1]", 'url.path:""',
-    "event.created:2026-11-23", "event.created:[2026-11-22 TO 2026-11-23}", "event.created:<2026", "event.created:>2025-01",
-    "@timestamp:[now-2h TO now]", "@timestamp:>now-90m", "@timestamp:2026-11-23", "@timestamp:<2026-11-23T11:30",
-    "tls.established:true", "NOT tls.established:true", "event.risk_score:[0.1 TO 1]", "event.risk_score:10",
-    "hudhud.other.made.up:x", "hudhud.other.made.up:7", "hudhud.odd:A", "hudhud.odd:*", "hudhud.odd:B*", "hudhud.odd:[A TO B]",
-)  # fmt: skip
+LEAVES = tuple(Path(__file__).with_name("queries.txt").read_text(encoding="utf-8").splitlines())
 
 
 def some_events(seed: int, number: int) -> list[Event]:
@@ -118,9 +101,8 @@ def _one(node: Node, value: Value) -> bool:
             )
             return re.fullmatch(pattern, text, re.DOTALL) is not None
         case Between(_, low, high, include_low, include_high):
-            own = value
-            assert isinstance(own, str | int | float)
-            above = low is None or (own >= low if include_low else own > low)  # type: ignore[operator]
-            below = high is None or (own <= high if include_high else own < high)  # type: ignore[operator]
+            own: Any = value
+            above = low is None or (own >= low if include_low else own > low)
+            below = high is None or (own <= high if include_high else own < high)
             return above and below
-    raise AssertionError(node, fnmatch, ALL)
+    raise AssertionError(node)

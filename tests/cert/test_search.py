@@ -85,7 +85,7 @@ async def test_both_stores_give_the_same(sqlite: Store, elastic_url: str, prefix
         ("a && b", 2, "write AND"),
         ("message:*x", 8, "only stand at the end"),
         ("@timestamp:soon", 11, "is no time"),
-        ("(" * 100 + "a" + ")" * 100, 40, "nested deeper"),
+        ("(" * 100 + "a" + ")" * 100, 41, "nested deeper"),
         ("rule.id:a:b", 8, "a field within a field"),
         ("x" * 5000, 4000, "at most 4000 characters"),
     ],

@@ -36,8 +36,8 @@ def alert(number: int, at: datetime = NOW, **fields: object) -> Alert:
 
 def incident(number: int, at: datetime = NOW) -> Incident:
     return Incident(
-        f"I-{number:04}", 0, Status.NEW, "حادثة", "An incident", 50, (), "fraud:phishing", "campaign", ("FIN",), ("R-1",),
-        ("lure:a",), 0, at, at, at, at,
+        f"I-{number:04}", 0, Status.NEW, "حادثة", "An incident", 50, (), "fraud:phishing", "campaign", ("FIN",),
+        ("R-1",), ("lure:a",), 0, at, at, at, at,
     )  # fmt: skip
 
 
