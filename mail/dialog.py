@@ -1,0 +1,295 @@
+"""The server's side of an SMTP session: which command may come when, and what it is answered with.
+
+RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 6409 (submission). It reads and writes through a Wire and knows nothing of
+sockets; what a message means is the relay's business, what a log-in means is in mail/sasl.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hudhud import log
+from hudhud.settings import Relay as Settings
+from mail import answers
+from mail import limits, sasl
+from mail.accounts import Account
+from mail.envelope import Client, PathError
+from mail.grammar import ParameterError, parse_mail_command, parse_rcpt_command
+from mail.incoming import Incoming
+from mail.limits import Limits
+from mail.login import Login
+from mail.relay import FAULT, Relay
+from mail.transaction import Transaction
+from mail.verdict import Reply
+from mail.wire import HungUp, TooSlow, Wire
+
+REST_S: Final = 10.0  # how long the end of a message that is refused already is waited for
+HEAVY: Final = 4  # messages above `memory_body_bytes` that are in memory at once, per worker
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What every session of a worker stands on. `folder` is where large messages lie, unnamed, while they are read."""
+
+    relay: Relay
+    login: Login
+    limits: Limits
+    settings: Settings
+    folder: Path | None
+    heavy: asyncio.Semaphore
+
+
+class Dialog:
+    """One session from greeting to QUIT."""
+
+    def __init__(self, wire: Wire, house: House) -> None:
+        self._wire, self._house, self._settings = wire, house, house.settings
+        self._helo = ""
+        self._account: Account | None = None
+        self._transaction: Transaction | None = None
+        self._junk = self._failures = 0
+        self.closing = False  # set from outside: it ends before the next command
+        self.idle = False  # between two commands
+        self._commands: Mapping[bytes, Callable[[bytes], Awaitable[None]]] = {
+            b"EHLO": self._ehlo, b"HELO": self._helo_, b"MAIL": self._mail, b"RCPT": self._rcpt, b"DATA": self._data,
+            b"RSET": self._rset, b"NOOP": self._noop, b"VRFY": self._vrfy, b"HELP": self._help, b"QUIT": self._quit,
+            b"STARTTLS": self._starttls, b"AUTH": self._auth,
+        }  # fmt: skip
+
+    async def run(self) -> None:
+        """Greet and answer until somebody hangs up. Never raises for what the client does."""
+        try:
+            if self._wire.waiting():
+                _log.info("spoke before the greeting", ip=self._wire.ip, listener=self._wire.listener)
+                self._goodbye(answers.TOO_EARLY)
+            self._wire.send(f"220 {self._settings.hostname} ESMTP Hudhud")
+            for _ in range(self._settings.max_commands):
+                await self._answer()
+            self._house.limits.hit(limits.COMMANDS)
+            self._goodbye(answers.TOO_MANY)
+        except TooSlow:
+            self._house.limits.hit(limits.TIMEOUT)
+            self._wire.send(answers.TIMED_OUT)
+        except HungUp:
+            pass
+        finally:
+            self._end()
+
+    async def _answer(self) -> None:
+        if self.closing:
+            self._goodbye(answers.CLOSING)
+        self.idle = True
+        line = await self._wire.line(answers.MAX_LINE, self._settings.command_timeout_s)
+        self.idle = False
+        verb, _, argument = (line or b"").partition(b" ")
+        command = self._commands.get(verb.upper())
+        try:
+            if command is None:
+                self._misuse(answers.UNREADABLE if line is None else answers.UNKNOWN)
+            else:
+                await command(argument.strip(b" "))
+        except HungUp:
+            raise
+        except Exception:  # mute: what went wrong is for our log only
+            _log.exception("a command failed", ip=self._wire.ip, command=verb[:16].decode("ascii", "replace"))
+            self._wire.send(FAULT)
+
+    # commands
+
+    async def _ehlo(self, argument: bytes) -> None:
+        if not self._hello(argument):
+            return
+        offers = ["PIPELINING", f"SIZE {self._settings.max_message_bytes}", "8BITMIME", "SMTPUTF8", "DSN"]
+        offers.append("ENHANCEDSTATUSCODES")
+        if self._wire.tls is None:
+            offers.append("STARTTLS")
+        elif self._wire.listener != "mx" and self._account is None:
+            offers.append(f"AUTH {' '.join(sasl.MECHANISMS)}")
+        lines = [self._settings.hostname, *offers]
+        self._wire.send(*(f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)))
+
+    async def _helo_(self, argument: bytes) -> None:
+        if self._hello(argument):
+            self._wire.send(f"250 {self._settings.hostname}")
+
+    def _hello(self, argument: bytes) -> bool:
+        name = argument.decode("utf-8", "replace")
+        if not name or len(name) > 255 or not name.isprintable() or " " in name:
+            self._misuse(answers.NO_NAME)
+            return False
+        if self._wire.waiting():  # it cannot know what may be pipelined before it has heard the answer
+            self._goodbye(answers.TOO_EARLY)
+        self._end()
+        self._helo = name
+        return True
+
+    async def _mail(self, argument: bytes) -> None:
+        if refusal := self._not_yet():
+            self._misuse(refusal)
+            return
+        try:
+            command = parse_mail_command(argument)
+        except (PathError, ParameterError) as error:
+            self._misuse(_reply_to(error))
+            return
+        if self._account is not None:
+            self._account = self._house.login.current(self._account)
+            if self._account is None:
+                self._goodbye(answers.GONE)
+        wire = self._wire
+        client = Client(wire.ip, wire.port, self._helo, wire.tls, wire.listener)
+        begun = self._house.relay.begin(client, self._account, command)
+        if isinstance(begun, Transaction):
+            self._transaction = begun
+        wire.send(answers.MAIL_OK if isinstance(begun, Transaction) else begun)
+
+    def _not_yet(self) -> Reply | None:
+        """What must come before MAIL."""
+        if not self._helo:
+            return answers.HELLO_FIRST
+        if self._wire.listener != "mx" and self._account is None:
+            return answers.TLS_FIRST if self._wire.tls is None else answers.AUTH_FIRST
+        return answers.NESTED if self._transaction is not None else None
+
+    async def _rcpt(self, argument: bytes) -> None:
+        transaction = self._transaction
+        if transaction is None:
+            self._misuse(answers.MAIL_FIRST)
+            return
+        try:
+            recipient = parse_rcpt_command(argument, smtputf8=transaction.mail.smtputf8)
+        except (PathError, ParameterError) as error:
+            self._misuse(_reply_to(error))
+            return
+        self._wire.send(await self._house.relay.rcpt(transaction, recipient))
+
+    async def _data(self, argument: bytes) -> None:
+        transaction = self._transaction
+        if argument or transaction is None or not transaction.taken:
+            self._misuse(
+                answers.NO_ARGUMENT if argument else answers.MAIL_FIRST if transaction is None else answers.NO_RECIPIENT
+            )
+            return
+        if self._wire.waiting():  # nobody may send on before 354
+            self._goodbye(answers.TOO_EARLY)
+        self._wire.send(answers.READY)
+        settings = self._settings
+        incoming = Incoming(
+            limit=settings.max_message_bytes, memory=settings.memory_body_bytes, folder=self._house.folder
+        )
+        try:
+            await self._read(incoming)
+            large = incoming.size > settings.memory_body_bytes and incoming.problem is None
+            async with self._house.heavy if large else contextlib.nullcontext():
+                reply = incoming.problem or await self._house.relay.data(transaction, incoming.data())
+        finally:
+            incoming.close()
+        self._end()
+        self._junk = 0
+        self._wire.send(reply)
+
+    async def _read(self, incoming: Incoming) -> None:
+        """The message to its end. One that is refused already is waited for shortly, then refused and cut."""
+        loop, settings = asyncio.get_running_loop(), self._settings
+        until = loop.time() + settings.data_timeout_s
+        rest: bytes | None = None
+        while rest is None:
+            patience = min(settings.command_timeout_s, max(until - loop.time(), 0.0))
+            try:
+                chunk = await self._wire.chunk(min(patience, REST_S) if incoming.problem else patience)
+            except TooSlow:
+                if incoming.problem is not None:
+                    self._goodbye(incoming.problem)
+                raise
+            rest = incoming.feed(chunk)
+        if incoming.problem is not None and incoming.size > settings.max_message_bytes:
+            self._house.limits.hit(limits.SIZE)
+        self._wire.unread(rest)
+
+    async def _rset(self, argument: bytes) -> None:
+        if argument:
+            self._misuse(answers.NO_ARGUMENT)
+            return
+        self._end()
+        self._wire.send(answers.OK)
+
+    async def _noop(self, _: bytes) -> None:
+        self._misuse(answers.OK)
+
+    async def _vrfy(self, _: bytes) -> None:
+        self._misuse(answers.CANNOT_VERIFY)
+
+    async def _help(self, _: bytes) -> None:
+        self._misuse(answers.HELP)
+
+    async def _quit(self, argument: bytes) -> None:
+        if argument:
+            self._misuse(answers.NO_ARGUMENT)
+            return
+        self._goodbye(answers.BYE)
+
+    async def _starttls(self, argument: bytes) -> None:
+        if argument or self._wire.tls is not None:
+            self._misuse(answers.NO_ARGUMENT if argument else answers.TLS_ALREADY)
+            return
+        self._wire.send(answers.GO_AHEAD)
+        self._end()
+        self._helo, self._account = "", None  # RFC 3207 section 4.2: nothing said in clear counts
+        await self._wire.start_tls()
+
+    async def _auth(self, argument: bytes) -> None:
+        if self._wire.listener == "mx":
+            self._misuse(answers.UNKNOWN)
+            return
+        if refusal := self._no_login():
+            self._misuse(refusal)
+            return
+        answer = await sasl.authenticate(self._wire, self._house.login, argument)
+        if isinstance(answer, Account):
+            self._account = answer
+            self._wire.send(sasl.WELCOME)
+            return
+        self._failures += 1
+        self._misuse(answer)
+        if self._failures >= sasl.MAX_FAILURES:
+            self._goodbye(answers.TOO_MANY)
+
+    def _no_login(self) -> Reply | None:
+        if not self._helo:
+            return answers.HELLO_FIRST
+        if self._wire.tls is None:
+            return answers.NO_CLEAR_LOGIN
+        return answers.NESTED if self._account is not None or self._transaction is not None else None
+
+    # endings
+
+    def _end(self) -> None:
+        """The transaction, if there is one, is over."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            self._house.relay.end(transaction)
+
+    def _misuse(self, reply: Reply) -> None:
+        """Answer a command that is wrong or brings no mail; too many of them in a row end the session."""
+        self._junk += 1
+        if self._junk > self._settings.max_junk_commands:
+            self._house.limits.hit(limits.JUNK)
+            self._goodbye(answers.TOO_MANY)
+        self._wire.send(reply)
+
+    def _goodbye(self, reply: Reply) -> None:
+        self._wire.send(reply)
+        raise HungUp
+
+
+def _reply_to(error: PathError | ParameterError) -> Reply:
+    if isinstance(error, ParameterError):
+        return Reply(error.code, error.enhanced, error.problem)
+    return Reply(553, error.enhanced, str(error))

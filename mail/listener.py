@@ -1,0 +1,261 @@
+"""The relay's sockets: each connection is an aiosmtpd session with our dialog on it. The one door to aiosmtpd.
+
+Kept of aiosmtpd: the life of a connection, its writer and its timer. Left, because each was found to be a trap: its
+constructor (looks at every member of itself and its handler, each time), its reader and command loop (exceptions become
+500 with their text; the end of input cancels what is being stored), MAIL and RCPT (header grammar), DATA (one object a
+line), AUTH (synchronous), STARTTLS (private parts of asyncio).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+from collections.abc import Collection
+from typing import Any, Final
+
+from aiosmtpd.smtp import SMTP
+
+from hudhud import log
+from mail.answers import CLOSING, FULL_HOUSE
+from mail.dialog import Dialog, House
+from mail.envelope import Listener
+from mail.verdict import Reply
+from mail.wire import HungUp, TooSlow
+
+UNREAD: Final = 256 * 1024  # octets that we take before they are asked for
+UNSENT: Final = 64 * 1024  # octets of replies that a client may leave unread before we wait for it
+ENDLESS: Final = 64 * 1024  # octets without a line end that count as one line
+FAIR: Final = 32  # commands that one client may have answered before others get a turn
+HANDSHAKE_S: Final = 30.0
+BACKLOG: Final = 1024
+
+_PROXY = re.compile(rb"PROXY (?:TCP[46] ([0-9A-Fa-f.:]{2,39}) [0-9A-Fa-f.:]{2,39} (\d{1,5}) \d{1,5}|UNKNOWN.{0,90})")
+_log = log.get(__name__)
+
+
+class Session(SMTP):
+    """One connection: the Wire of the dialog that runs on it."""
+
+    def __init__(self, door: Door, listener: Listener) -> None:
+        self.loop = asyncio.get_running_loop()
+        asyncio.StreamReaderProtocol.__init__(
+            self, asyncio.StreamReader(loop=self.loop), self._cb_client_connected, self.loop
+        )
+        self.session = self.envelope = None
+        self.transport: Any = None
+        self._timeout_handle: Any = None
+        self._original_transport = self._tls_protocol = self._handler_coroutine = None
+        self._timeout_duration = HANDSHAKE_S
+        self.ip, self.port, self.listener = "", 0, listener
+        self.tls: str | None = None
+        self._door = door
+        self._counted = ""  # the address that this session counts for
+        self._may_proxy = False
+        self._input = bytearray()
+        self._lines = 0
+        self._more: asyncio.Future[None] | None = None
+        self._ended = self._paused = self._late = False
+        self.dialog = Dialog(self, door.house)
+
+    # what the dialog asks of its Wire
+
+    async def line(self, limit: int, seconds: float) -> bytes | None:
+        self._lines += 1
+        if self._lines % FAIR == 0:
+            await asyncio.sleep(0)
+        until = self.loop.time() + seconds
+        seen, cut = 0, False
+        while (end := self._input.find(b"\n", seen)) < 0:
+            seen = len(self._input)
+            if seen > ENDLESS:
+                del self._input[:]
+                return None
+            if seen > limit and not cut:
+                cut = True
+            await self._wait(until - self.loop.time())
+        if self._take_proxy():
+            return await self.line(limit, seconds)
+        line = bytes(self._input[:end])
+        del self._input[: end + 1]
+        if cut or len(line) > limit or line[-1:] != b"\r" or b"\r" in line[:-1] or b"\0" in line:
+            return None
+        return line[:-1]
+
+    async def chunk(self, seconds: float) -> bytes:
+        if not self._input:
+            await self._wait(seconds)
+        chunk = bytes(self._input)
+        self._input.clear()
+        return chunk
+
+    def unread(self, data: bytes) -> None:
+        self._input[:0] = data
+
+    def waiting(self) -> bool:
+        if self._may_proxy and self._input[:6] == b"PROXY ":
+            self._take_proxy()
+            return False
+        return bool(self._input)
+
+    def send(self, *lines: Reply | str) -> None:
+        if self.transport is not None:
+            texts = (line if isinstance(line, str) else line.line() for line in lines)
+            self.transport.write(b"".join(text.encode("ascii", "replace") + b"\r\n" for text in texts))
+
+    async def start_tls(self) -> None:
+        self._input.clear()  # RFC 3207 section 4.2, and the injection of commands that it is about
+        try:
+            secured = await self.loop.start_tls(
+                self.transport, self, self._door.tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+            )
+        except (ssl.SSLError, OSError) as error:
+            _log.info("no TLS", ip=self.ip, problem=str(error) or type(error).__name__)
+            raise HungUp from None
+        if secured is None:
+            raise HungUp
+        self.transport = self._transport = self._writer._transport = secured
+        self._over_ssl = True
+        self.tls = _version(secured)
+
+    # the connection
+
+    async def _handle_client(self) -> None:
+        transport = self.transport
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self.ip, self.port = str(peer[0]).partition("%")[0].removeprefix("::ffff:"), int(peer[1])
+        self.tls = _version(transport)
+        self._may_proxy = self.ip in self._door.proxies and self.tls is None
+        self._timeout_handle.cancel()
+        self._door.sessions.add(self)
+        try:
+            self._enter(self.ip)
+            await self.dialog.run()
+        except HungUp:
+            pass
+        except Exception:
+            _log.exception("a session failed", ip=self.ip)
+        finally:
+            self._door.sessions.discard(self)
+            self._leave()
+            (self.transport or transport).close()  # when what was sent has gone
+
+    def data_received(self, data: bytes) -> None:
+        self._input += data
+        if len(self._input) > UNREAD and not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """Half of the connection is closed; what came is still answered, where TLS allows it."""
+        self._ended = True
+        self._wake()
+        return self.tls is None
+
+    def hang_up(self) -> None:
+        """Ends the session now if it is between two commands, else before the next one."""
+        self.dialog.closing = True
+        if self.dialog.idle and self.transport is not None:
+            self.send(CLOSING)
+            self.transport.close()
+
+    def _timeout_cb(self) -> None:
+        self._late = True
+        if self._more is None and self.transport is not None:
+            self.transport.abort()  # it does not even read what we send
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._more is not None and not self._more.done():
+            self._more.set_result(None)
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something came. HungUp where nothing can come any more, TooSlow after `seconds`."""
+        if self._ended or self.transport is None:
+            raise HungUp
+        if self._paused:
+            self._paused = False
+            self.transport.resume_reading()
+        self._reset_timeout(max(seconds, 0.001))
+        try:
+            if self.transport.get_write_buffer_size() > UNSENT:
+                await self._writer.drain()
+            self._more = self.loop.create_future()
+            await self._more
+        except ConnectionError:
+            raise HungUp from None
+        finally:
+            self._more = None
+            self._timeout_handle.cancel()
+        if self._late:
+            raise TooSlow
+        if self._ended and not self._input:
+            raise HungUp
+
+    def _take_proxy(self) -> bool:
+        """PROXY protocol version 1, before anything else, from an address that the lab lists."""
+        if not self._may_proxy:
+            return False
+        self._may_proxy = False
+        line, end, _ = self._input.partition(b"\r\n")
+        found = _PROXY.fullmatch(line) if end else None
+        if found is None:
+            return False
+        del self._input[: len(line) + 2]
+        if found[1]:
+            self.ip, self.port = found[1].decode(), int(found[2])
+            self._leave()
+            self._enter(self.ip)
+        return True
+
+    def _enter(self, ip: str) -> None:
+        if self._door.house.limits.enter(ip) is not None:
+            self.send(FULL_HOUSE)
+            raise HungUp
+        self._counted = ip
+
+    def _leave(self) -> None:
+        counted, self._counted = self._counted, ""
+        if counted:
+            self._door.house.limits.leave(counted)
+
+
+class Door:
+    """All listeners of a worker. `proxies` are addresses that may send PROXY protocol (the lab's)."""
+
+    def __init__(self, house: House, tls: ssl.SSLContext, proxies: Collection[str] = ()) -> None:
+        self.house, self.tls, self.proxies = house, tls, frozenset(proxies)
+        self.sessions: set[Session] = set()
+        self._servers: list[asyncio.Server] = []
+
+    async def open(self, listener: Listener, listening: socket.socket) -> None:
+        """Take connections from a listening socket; on `submissions` TLS comes first (RFC 8314)."""
+        implicit = listener == "submissions"
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Session(self, listener),
+            sock=listening,
+            backlog=BACKLOG,
+            ssl=self.tls if implicit else None,
+            ssl_handshake_timeout=HANDSHAKE_S if implicit else None,
+        )
+        self._servers.append(server)
+
+    async def close(self, patience_s: float) -> None:
+        """Take no more connections, let each session finish its command, then cut what is left."""
+        for server in self._servers:
+            server.close()
+        until = asyncio.get_running_loop().time() + patience_s
+        while self.sessions and asyncio.get_running_loop().time() < until:
+            for session in list(self.sessions):
+                session.hang_up()
+            await asyncio.sleep(0.05)
+        for session in list(self.sessions):
+            if session.transport is not None:
+                session.transport.abort()
+
+
+def _version(transport: asyncio.BaseTransport) -> str | None:
+    secured = transport.get_extra_info("ssl_object")
+    return secured.version() if secured is not None else None
