@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from hudhud.clock import Clock
@@ -61,8 +62,8 @@ class Backlog:
             wanted = False
         return self._scanned_at + RESCAN if wanted else self._due_at
 
-    def free(self, stored: Stored, waiting: Iterable[Waiting]) -> None:
-        """These are no longer being served: their outcome is on disk."""
+    def free(self, stored: Stored, waiting: Iterable[Waiting], due: datetime | None) -> None:
+        """These are no longer being served: their outcome is on disk. `due` is when the first of them comes again."""
         for one in waiting:
             keys = self._busy[one.domain]
             keys.discard((stored.number, one.place))
@@ -71,7 +72,9 @@ class Backlog:
                 del self._busy[one.domain]
             if one.domain in self._more or self._spool.behind:
                 self._again = True
-        if self._again:
+        if due is not None:
+            self._due_at = min(self._due_at, self._clock.monotonic() + (due - self._clock.now()).total_seconds())
+        if self._again or due is not None:
             self._spool.arrived.set()
 
     def lane(self, hop: Hop) -> Lane:

@@ -108,8 +108,8 @@ class Dispatch:
         try:
             attempts = await self._attempts(job)
             came_back = self._heard(lane, attempts)
-            await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
-            self._backlog.free(job.letter.stored, job.waiting)
+            due = await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
+            self._backlog.free(job.letter.stored, job.waiting, due)
             if came_back:
                 await self._back(lane)
         finally:
@@ -145,8 +145,8 @@ class Dispatch:
         """The next hop does not answer: these wait for their next turn without a try."""
         for job in jobs:
             attempts = self._ours(job.waiting, f"{lane.why[:900]} (not tried again yet)", stage="connect")
-            await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
-            self._backlog.free(job.letter.stored, job.waiting)
+            due = await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
+            self._backlog.free(job.letter.stored, job.waiting, due)
 
     async def _back(self, lane: Lane) -> None:
         _log.info("next hop is back", domains=sorted(lane.domains)[:5])
@@ -158,8 +158,8 @@ class Dispatch:
 
     async def _no_way(self, of: Letter, group: Sequence[Waiting], way: NoWay) -> None:
         attempts = self._ours(group, way.reply, stage="route", permanent=way.permanent)
-        await self._ledger.write(of, group, attempts, "")
-        self._backlog.free(of.stored, group)
+        due = await self._ledger.write(of, group, attempts, "")
+        self._backlog.free(of.stored, group, due)
 
     def _ours(
         self, waiting: Sequence[Waiting], reply: str, *, stage: Stage = "local", permanent: bool = False

@@ -39,10 +39,13 @@ class Ledger:
         """Whether outcomes wait for room on the disk."""
         return self._stuck > 0
 
-    async def write(self, letter: Letter, waiting: Sequence[Waiting], attempts: Sequence[Attempt], entity: str) -> None:
+    async def write(
+        self, letter: Letter, waiting: Sequence[Waiting], attempts: Sequence[Attempt], entity: str
+    ) -> datetime | None:
         """One attempt for each of `waiting`; `entity` is the body whose next hop it was, "" for none of ours.
 
-        Returns when it is on disk. Raises only what makes the shard unusable.
+        Returns when it is on disk, with the time at which the first of them is due again. Raises only what makes the
+        shard unusable.
         """
         stored, now = letter.stored, self._clock.now()
         settled = [
@@ -57,6 +60,7 @@ class Ledger:
             self.counts[one.outcome.state] += 1
             if not one.outcome.attempt.delivered:
                 _report(letter, one.outcome.waiting, one.outcome.attempt, one.outcome.state)
+        return min((one.outcome.next for one in settled if one.outcome.state == "queued"), default=None)
 
     async def _notifications(self, letter: Letter, settled: Sequence[outcome.Settled], now: datetime) -> Sequence[Own]:
         told = [one.told for one in settled if one.told is not None]

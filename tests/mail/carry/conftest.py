@@ -6,12 +6,35 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mail.route import Hop, Target
+from hudhud import codec
+from hudhud.clock import SYSTEM, Clock, VirtualClock
+from hudhud.registry import parse_registry
+from hudhud.settings import Delivery as Limits
+from hudhud.settings import Relay, Settings, Spool
+from mail.accounts import Account
+from mail.delivery import Delivery
+from mail.dispatch import Dispatch
+from mail.dns import ZoneResolver
+from mail.envelope import Client as EnvelopeClient
+from mail.envelope import Envelope, Recipient, parse_path
+from mail.held import Held
+from mail.message import Message
+from mail.pool import tls_contexts
+from mail.route import Hop, Routes, Target
+from mail.sign import Signer
+from mail.spool import Entry, open_spool
+from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
 
+KEY = bytes(range(32))
+LIMITS = Limits(reply_timeout_s=2.0, connect_timeout_s=2.0, idle_s=1.0)
+RELAY = Relay(hostname="mx.relay.saba.example", postmaster="postmaster@relay.saba.example")
+SPOOL = Spool(min_free_bytes=0)
 OFFERS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
 
 
@@ -153,3 +176,117 @@ def real_mails() -> list[bytes]:
     paths = sorted(path for folder in ("mime", "corpus") for path in (data / folder).rglob("*") if path.is_file())
     mails = (path.read_bytes().replace(b"\r", b"").replace(b"\n", b"\r\n") for path in paths[::4])
     return [mail if mail.endswith(b"\r\n") else mail + b"\r\n" for mail in mails if mail and b"\0" not in mail]
+
+
+@dataclass
+class House:
+    """A spool and its dispatch on the demo registry; each body's next hop may be played by a sink."""
+
+    folder: Path
+    clock: Clock
+    settings: Settings
+    dialled: dict[tuple[str, int], int] = field(default_factory=dict)
+    zone: dict[str, object] = field(default_factory=dict)
+    shard: int = 0
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    running: asyncio.Task[None] | None = None
+
+    def open(self) -> House:
+        self.spool = open_spool(
+            self.folder / "relay", self.shard, node="node-1", key=KEY, clock=self.clock, limits=self.settings.spool
+        )
+        self.delivery = Delivery(
+            self.settings.delivery, "mx.relay.saba.example", tls=tls_contexts(), dial=self.dial, clock=self.clock
+        )
+        files = {"registry.toml": resources.files("hudhud").joinpath("demo", "registry.toml").read_bytes()}
+        registry = parse_registry(files)
+        self.routes = Routes(lambda: registry, ZoneResolver(self.zone), own=frozenset({"192.0.2.10"}), clock=self.clock)
+        self.signer = Signer(self.folder / "keys", "hudhud", self.clock)
+        self.dispatch = Dispatch(
+            self.spool, self.routes, self.signer, self.delivery, clock=self.clock, settings=self.settings
+        )
+        self.held = Held(self.spool, self.clock, lambda d: e.code if (e := registry.by_domain(d)) else "")
+        return self
+
+    def dial(self, host: str, port: int) -> tuple[str, int]:
+        return "127.0.0.1", self.dialled.get((host, port), 9)  # port 9: nobody listens
+
+    def start(self) -> House:
+        self.stop = asyncio.Event()
+        self.running = asyncio.create_task(self.dispatch.run(self.stop))
+        return self
+
+    async def close(self) -> None:
+        if self.running is not None:
+            self.stop.set()
+            await self.running
+            self.running = None
+        self.spool.close()
+
+    async def put(
+        self,
+        *recipients: str,
+        sender: str = "amal@finance.saba.example",
+        body: bytes = b"hello\r\n",
+        state: str = "queued",
+        listener: str = "submission",
+        **more: object,
+    ) -> str:
+        """Store a message as the relay does; its queue id."""
+        given = {k: more.pop(k) for k in ("notify", "orcpt") if k in more}
+        to = tuple(Recipient(parse_path(r.encode(), smtputf8=True), **given) for r in recipients)  # type: ignore[arg-type]
+        account = Account(sender, "FIN", frozenset({sender})) if listener != "mx" else None
+        envelope = Envelope(
+            parse_path(sender.encode(), smtputf8=True),
+            to,
+            EnvelopeClient("192.0.2.50", 4711, "pc.finance.saba.example", "TLSv1.3", listener),  # type: ignore[arg-type]
+            account,
+            self.clock.now(),
+            **{k: more.pop(k) for k in ("ret", "envid", "smtputf8") if k in more},  # type: ignore[arg-type]
+        )
+        head = f"From: <{sender}>\r\nTo: {', '.join(recipients)}\r\nSubject: x\r\nMessage-ID: <1@x.example>\r\n\r\n"
+        message = Message.read(envelope, self.spool.new_id(), head.encode() + body)
+        held = state == "held"
+        finding = Finding("content", "HY-0001", "1", Disposition.HOLD, "macro", facts={"part": "1.2"})
+        verdicts = tuple(
+            Verdict(r.address.raw, Disposition.HOLD if held else Disposition.ACCEPT, (finding,) if held else ())
+            for r in to
+        )
+        judgement = Judgement(verdicts, Reply(250, "2.0.0", "ok"), (finding,) if held else (), ruleset="r", policy="p")
+        more.setdefault("trace", b"Received: from pc by mx.relay.saba.example; now\r\n")
+        entries = [Entry(r, state) for r in to]  # type: ignore[arg-type]
+        await self.spool.put(message, judgement, entries, [b'{"event":{"action":"accepted"}}'], **more)  # type: ignore[arg-type]
+        return message.queue_id
+
+    def show(self, queue_id: str) -> dict[str, Any]:
+        shown = self.spool.show(queue_id)
+        assert shown is not None
+        return shown
+
+    def states(self, queue_id: str) -> list[str]:
+        return [one["state"] for one in self.show(queue_id)["recipients"]]
+
+    async def until(self, queue_id: str, *states: str, within: float = 5.0) -> dict[str, Any]:
+        """Wait (real time) until every recipient is in one of the states."""
+        async with asyncio.timeout(within):
+            while not set(self.states(queue_id)) <= set(states):
+                await asyncio.sleep(0.005)
+        return self.show(queue_id)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [codec.decode(row[0]) for row in self.spool.database.read("SELECT document FROM journal")]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    made = House(tmp_path, SYSTEM, Settings(delivery=LIMITS, relay=RELAY, spool=SPOOL)).open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def virtual_house(tmp_path: Path) -> AsyncIterator[House]:
+    """Its time passes only when told; sockets are real."""
+    made = House(tmp_path, VirtualClock(), Settings(delivery=LIMITS, relay=RELAY, spool=SPOOL)).open()
+    yield made
+    await made.close()
