@@ -43,9 +43,13 @@ def read(
 ) -> int:
     """Read captures: flows, DNS, TLS, QUIC, HTTP, SMTP, IMAP, POP3, SSH, DHCP, ARP as ECS events.
 
-    Without --registry every observation is told in full: forensic reading of a given capture. With it, privacy
-    applies and detectors run. A damaged capture is read as far as it goes and named. Exit: 0 read, 1 a capture was
-    damaged, 2 usage.
+    Without --registry every observation is told in full and no detector runs: for a capture that a forensic reader was
+    given and may see whole. With it, the rules of live watching hold: only networks of the registry are told of; public
+    networks are shown to security detectors only; staff hosts are not named, their use of foreign webmail is counted
+    per body and hour and not shown below five hosts; of peers outside the registry no user names, paths or envelope
+    addresses are kept; detectors run.
+
+    A damaged capture is read as far as it goes and named. Exit: 0 read, 1 a capture was damaged, 2 usage.
     """
     from sensors.reading import read as read_captures
 

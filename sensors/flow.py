@@ -253,10 +253,15 @@ class FlowTable:
             waiting = self._slots[slot]
             while waiting:
                 flow = waiting.pop()
-                if not flow.ended:
-                    self.counters["evicted"] += 1
-                    self._end(flow, "evicted")
-                    return
+                if flow.ended:
+                    continue
+                due = flow.last + _patience(flow, self.limits)
+                if due > slot * SLOT_S:  # it had packets since it was put here
+                    self._watch(flow, due)
+                    continue
+                self.counters["evicted"] += 1
+                self._end(flow, "evicted")
+                return
             del self._slots[slot]
 
     def _end(self, flow: Flow, reason: str) -> None:

@@ -6,8 +6,8 @@ With a registry, in this order:
 3. A staff network's host is not named: no address, port, card or community id of it; nor its flows, paths, user
    agents or envelopes. What it does with foreign webmail or foreign mail is not told at all, only counted
    (sensors/detect/webmail.py).
-4. Of peers outside the registry no user names, paths or envelope addresses are kept: of an envelope the foreign
-   domains.
+4. Of peers outside the registry no user names, paths or envelope addresses are kept: of any envelope the addresses of
+   the bodies' own domains, and of the others the domain.
 5. A log-in's account name is never told here; the detector of clear-text government credentials has a rule of its
    own.
 """
@@ -47,7 +47,7 @@ def fields(observation: Observation, ends: Ends, places: Places) -> dict[str, Va
     if None in kinds:
         for name in ("url.path", "url.query"):
             told.pop(name, None)
-        _envelope(told, places)
+    _envelope(told, places)
     for side, role in ((source, "source"), (destination, "destination")):
         if side.kind == "staff":
             for name in ("ip", "port", "mac", "bytes", "packets"):

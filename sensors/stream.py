@@ -33,6 +33,8 @@ class Streams:
         self, half: Half, seq: int, data: bytes, start: int, end: int, time: float
     ) -> None:
         """The payload data[start:end] with sequence number `seq`."""
+        if half.flow.parser is None:
+            return
         if half.next < 0:
             half.next = seq
         ahead = (seq - half.next) & MASK

@@ -61,14 +61,14 @@ class Transports:
         else:
             half.flags |= flags
         if flow.parser is not None:
+            if half.peer.pending and flags & ACK:  # first, so that what was acknowledged comes before its answer
+                self._streams.acknowledged(half.peer, ack, time)
             start = at + (offset >> 4) * 4
             if start < stop:
                 if offset < 0x50:
                     self.counters["malformed"] += 1
                     return
                 self._streams.segment(half, seq, data, start, stop, time)
-            if half.peer.pending and flags & ACK:
-                self._streams.acknowledged(half.peer, ack, time)
 
     def _open_tcp(self, key: bytes, flags: int, time: float) -> Half:
         backwards = flags & 0x12 == 0x12 or (not flags & SYN and from_server(key))
