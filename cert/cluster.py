@@ -130,7 +130,8 @@ class Cluster:
         with _told():
             answer = await self._client.search(index=index, **body, ignore_unavailable=True, allow_no_indices=True)
         if answer["_shards"]["failed"]:
-            raise StoreDown(f"{answer['_shards']['failed']} shards did not answer")
+            why = [str(one["reason"].get("reason")) for one in answer["_shards"].get("failures", ())][:1]
+            raise StoreDown(f"{answer['_shards']['failed']} shards did not answer: {'; '.join(why)}")
         return dict(answer)
 
     async def refresh(self, index: str) -> None:

@@ -11,7 +11,7 @@ from cert.fields import kind_of
 from cert.folding import folded
 from cert.partition import UNDATED, other_partition, partition_of
 from cert.query import Is, Node
-from cert.query_dsl import compile_dsl, folded_name
+from cert.query_dsl import compile_dsl, dates, folded_name
 from cert.store import Added, Bucket, Page, Query, Refused
 from hudhud import codec
 from hudhud.event import Event, format_time, parse_time
@@ -135,7 +135,7 @@ def _query(node: Node, asked: Query) -> Document:
         sign: format_time(moment) for sign, moment in (("gte", asked.start), ("lt", asked.end)) if moment is not None
     }
     if bounds:
-        filters.append({"range": {"@timestamp": {**bounds, "format": NANOS}}})
+        filters.append(dates("@timestamp", bounds))
     return {"bool": {"filter": filters}}
 
 

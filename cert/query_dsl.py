@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cert import query
-from cert.fields import kind_of
+from cert.fields import EARLIEST, kind_of
 from cert.query import And, Between, Has, Is, Like, Node, Not, Or, Within, Words
+from hudhud.event import format_time
 
 Dsl = dict[str, object]
 FOLDED = "hudhud.folded"  # the object of folded text beside the event's own fields
@@ -70,5 +73,11 @@ def _between(node: Between) -> Dsl:
     if node.high is not None:
         bounds["lte" if node.include_high else "lt"] = node.high
     if node.field == query.TIME or kind_of(node.field) == "date":
-        bounds["format"] = "strict_date_optional_time_nanos"
+        return dates(node.field, bounds)
     return {"range": {node.field: bounds}}
+
+
+def dates(field: str, bounds: Mapping[str, object]) -> Dsl:
+    """A range of times. An open begin is closed: date_histogram counts from it, and fails before 1970 (9.5.3)."""
+    low = {} if "gte" in bounds or "gt" in bounds else {"gte": format_time(EARLIEST)}
+    return {"range": {field: {**low, **bounds, "format": "strict_date_optional_time_nanos"}}}

@@ -62,9 +62,9 @@ async def test_both_stores_give_the_same(sqlite: Store, elastic_url: str, prefix
     await elastic.add_events(EVENTS)
     await elastic.settle()
     chance = random.Random(3)
-    for text in (*LEAVES, *(some_query(chance) for _ in range(300))):
+    for text in (*LEAVES, *(some_query(chance) for _ in range(150))):
         assert await _ids(elastic, text) == await _ids(sqlite, text), text
-    for text in (*LEAVES[::7], *(some_query(chance) for _ in range(20))):
+    for text in (*LEAVES[::9], *(some_query(chance) for _ in range(8))):
         for field in (*list(VALUES)[:-2], "hudhud.odd", "hudhud.other.made.up"):
             if field in {"event.created", "event.risk_score"}:
                 continue
