@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, a2b_qp, a2b_uu
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from mail.content.magic import detect
@@ -16,12 +16,22 @@ _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 _NOT_BASE64: Final = bytes(set(range(256)) - set(_ALPHABET))
 _NOT_BASE64_OR_PAD: Final = bytes(set(range(256)) - set(_ALPHABET + b"="))
 _SPACE: Final = b" \t\r\n"
+_BASE64_START = re.compile(rb"[A-Za-z0-9+/]+")
+_QP_BAD = re.compile(rb"=(?![0-9A-F]{2}|\r?\n)")
+_QP_JUNK: Final = (
+    re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n)"),  # = goes, what follows stays
+    re.compile(rb"=(?![0-9A-Fa-f]{2}|\r?\n).{0,2}"),  # what follows goes too
+    re.compile(rb"=[0-9A-Fa-f \t]?(?![0-9A-Fa-f\r\n])"),  # half a pair goes
+    re.compile(rb"=[0-9A-Fa-f]?[a-f]"),  # only capitals count
+)
 _URL_SAFE: Final = bytes.maketrans(b"-_", b"+/")
 _UU_BEGIN = re.compile(rb"(?:^|\n)begin(-base64)?[ \t]+([0-7]{3,4})[ \t]+([^\r\n]+)\r?\n", re.I)
 _YENC = re.compile(rb"(?:^|\n)=ybegin ([^\r\n]*)\r?\n(.*?)(?:\n=yend|\Z)", re.S)
 _YENC_NAME = re.compile(rb"name=([^\r\n]*)")
 
-UU_NAMES: Final = frozenset({"uuencode", "x-uuencode", "x-uue", "uue"})
+BASE64_NAMES: Final = frozenset({"base64", "gzip64", "x-gzip64"})
+UU_NAMES: Final = frozenset({"uuencode", "x-uuencode", "x-uue", "uue", "x-uu", "uu"})
+BINHEX_NAMES: Final = frozenset({"binhex", "binhex40", "mac-binhex", "mac-binhex40", "x-binhex", "x-binhex40"})
 IDENTITY: Final = frozenset({"", "7bit", "8bit", "binary"})
 
 
@@ -30,7 +40,7 @@ def strict(data: bytes, encoding: str) -> tuple[bytes, bool]:
     if encoding == "base64":
         return base64(data)
     if encoding == "quoted-printable":
-        return a2b_qp(data), True
+        return a2b_qp(data), _QP_BAD.search(data) is None
     if encoding in IDENTITY:
         return data, True
     if encoding in UU_NAMES:
@@ -59,16 +69,22 @@ def _quads(text: bytes) -> bytes:
     return a2b_base64(text + b"=" * (-len(text) % 4))
 
 
-def every_way(data: bytes, encodings: tuple[str, ...]) -> Iterator[bytes]:
-    """What programs make of the body, under each declared encoding and under what it looks like. May repeat."""
+def every_way(data: bytes, encodings: tuple[str, ...], *, text: bool = True) -> Iterator[bytes]:
+    """What programs make of the body, under each declared encoding and under what it looks like. May repeat.
+
+    `text` False: the body is a file, so that programs which turn CRLF into LF get other bytes of it.
+    """
     for encoding in encodings or ("7bit",):
-        if encoding == "base64":
+        if encoding in BASE64_NAMES:
             yield from base64_ways(data)
         elif encoding == "quoted-printable":
-            yield a2b_qp(data)
-            yield a2b_qp(re.sub(rb"=[ \t]+(\r?\n)", rb"=\1", data))
+            yield from _both_ends(qp_ways(data), text)
+        elif encoding in UU_NAMES:
+            yield b"".join(_uu_lines(data))
+        elif encoding in BINHEX_NAMES:
+            yield from (decoded for _, decoded in binhexed(b":" + data.strip().strip(b":") + b":"))
         else:
-            yield data
+            yield from _both_ends((data,), text)
     yield from sniffed(data, encodings)
 
 
@@ -80,32 +96,56 @@ def sniffed(data: bytes, encodings: tuple[str, ...] = ()) -> Iterator[bytes]:
         decoded = a2b_qp(data)
         if "base64" in encodings or looks_base64(decoded):
             yield from (twice for twice in base64_ways(decoded) if detect(twice) != "data")
-    if set(encodings) & UU_NAMES or b"begin" in data[:64].lower():
+    if b"begin" in data[:64].lower():
         yield from (decoded for _, decoded in uuencoded(data))
     if b"=ybegin" in data:
         yield from (decoded for _, decoded in yencoded(data))
+    if b"BinHex 4" in data:
+        yield from (decoded for _, decoded in binhexed(data))
+
+
+def _both_ends(readings: Iterable[bytes], text: bool) -> Iterator[bytes]:
+    for reading in readings:
+        yield reading
+        if not text and b"\r\n" in reading:
+            yield reading.replace(b"\r\n", b"\n")
+
+
+def qp_ways(data: bytes) -> Iterator[bytes]:
+    """Quoted-printable as programs read it where no pair in capitals follows the = (RFC 2045 section 6.7)."""
+    yield a2b_qp(data)
+    if _QP_BAD.search(data):
+        trimmed = re.sub(rb"=[ \t]+(?=\r?\n)", b"=", data)
+        yield a2b_qp(trimmed)
+        for junk in _QP_JUNK:
+            yield a2b_qp(junk.sub(b"", trimmed))
 
 
 def base64_ways(data: bytes) -> Iterator[bytes]:
-    """Ends at padding; goes on past it; starts anew after it; ends at a strange character; skips strange lines."""
+    """What is made of base64 with padding inside, strange characters, or lines that are no whole quadruples."""
     kept = data.translate(None, _NOT_BASE64_OR_PAD)
-    yield _quads(kept.split(b"=", 1)[0])
+    yield _quads(kept.split(b"=", 1)[0])  # ends at padding
     if b"=" in kept.rstrip(b"="):
-        yield b"".join(_quads(piece) for piece in kept.split(b"=") if piece)
-        yield _quads(kept.replace(b"=", b""))
+        yield b"".join(_quads(piece) for piece in kept.split(b"=") if piece)  # starts anew after padding
+        yield _quads(kept.replace(b"=", b""))  # goes on past it
+        yield _quads(kept.replace(b"=", b"A"))  # takes it for zero
+        yield b"".join(_quads(kept[at : at + 4].replace(b"=", b"")) for at in range(0, len(kept), 4))
     packed = data.translate(None, _SPACE)
+    lines = [line.strip() for line in data.splitlines() if line.strip()]
     if len(kept) != len(packed):
-        clean = re.match(rb"[A-Za-z0-9+/]*", packed)
-        if clean and clean[0]:
-            yield _quads(clean[0])
+        begins = [match[0] for line in lines if (match := _BASE64_START.match(line))]
+        yield _quads(begins[0]) if begins else b""  # ends at the first strange character
+        yield _joined(begins)  # ends the line there
+        yield _joined([line for line in lines if not line.translate(None, _ALPHABET + b"=")])  # skips such lines
         if b"-" in packed or b"_" in packed:
             yield _quads(packed.translate(_URL_SAFE).translate(None, _NOT_BASE64))
-        lines = [line.strip() for line in data.splitlines()]
-        whole = b"".join(line for line in lines if not line.translate(None, _ALPHABET + b"="))
-        yield _quads(whole.split(b"=", 1)[0].translate(None, _NOT_BASE64))
-    per_line = [line.strip() for line in data.splitlines() if line.strip()]
-    if any(len(line) % 4 for line in per_line[:-1]):
-        yield b"".join(_quads(line.translate(None, _NOT_BASE64)) for line in per_line)
+    if any(len(line) % 4 for line in lines[:-1]):
+        yield b"".join(_quads(line.translate(None, _NOT_BASE64)) for line in lines)  # each line by itself
+        yield _joined([line[: len(line) // 4 * 4] for line in lines])  # whole quadruples of each line
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    return _quads(b"".join(lines).split(b"=", 1)[0].translate(None, _NOT_BASE64))
 
 
 def looks_base64(data: bytes) -> bool:
@@ -145,6 +185,39 @@ def _uu_lines(data: bytes) -> Iterator[bytes]:
                 yield a2b_uu(line[: (((line[0] - 32) & 63) * 4 + 5) // 3 + 1] if length else line)
             except Base64Error:
                 return
+
+
+def binhexed(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The files in text by BinHex 4.0 (RFC 1741): name and data fork."""
+    for match in _BINHEX.finditer(data):
+        packed = match[1].translate(None, b"\r\n\t :").translate(_HQX_TO_BASE64, _NOT_HQX)
+        raw = _unrepeated(_quads(packed))
+        if len(raw) < 22 or len(raw) < raw[0] + 20:
+            continue
+        name, rest = raw[1 : 1 + raw[0]], raw[1 + raw[0] :]
+        size = int.from_bytes(rest[11:15], "big")
+        yield name.decode("mac-roman", "replace"), rest[21 : 21 + size]
+
+
+def _unrepeated(data: bytes) -> bytes:
+    """Takes off BinHex's run lengths: 0x90 and a count repeat the octet before; 0x90 0x00 is 0x90 itself."""
+    out = bytearray()
+    at = 0
+    while at < len(data):
+        if data[at] != 0x90 or at + 1 >= len(data):
+            out.append(data[at])
+            at += 1
+            continue
+        count = data[at + 1]
+        out += b"\x90" if count == 0 else out[-1:] * (count - 1)
+        at += 2
+    return bytes(out)
+
+
+_HQX: Final = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
+_NOT_HQX: Final = bytes(set(range(256)) - set(_HQX))
+_HQX_TO_BASE64: Final = bytes.maketrans(_HQX, _ALPHABET)
+_BINHEX = re.compile(rb"(?:^|\n)\s*:([!-,\-0-9@A-Z\[`a-r\s]{30,}):")
 
 
 def yencoded(data: bytes) -> Iterator[tuple[str, bytes]]:

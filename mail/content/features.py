@@ -5,32 +5,30 @@ from __future__ import annotations
 import hashlib
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
+from zlib import crc32
 
 from hudhud.settings import Content
-from mail.content.fields import to_text
+from mail.content.params import to_text
 from mail.content.parts import Part
 
 BANDS: Final = 6  # of the text; two texts are the same lure when one band is equal
 ROWS: Final = 4  # hashes in a band: texts that share 80 % of their shingles agree in a band 9 times of 10
-SHINGLE: Final = 4  # words
 MIN_WORDS: Final = 12  # a shorter text is everybody's
 MAX_TEXT: Final = 256 * 1024  # characters of a part that are read
-MAX_SHINGLES: Final = 4000
+MAX_WORDS: Final = 800  # of a text
 MAX_BANDS: Final = 64  # of one message
 
-_URL = re.compile(
-    r"\b(?:https?|ftp)://[^\s<>\"'`{}|\\^\x00-\x1f]{3,2000}|(?<![@\w./-])www\.[a-z0-9-]+\.[^\s<>\"'`]{2,2000}", re.I
-)
+_URL = re.compile(r"(?:https?|ftp)://[^\s<>\"'`{}|\\^\x00-\x1f]{3,2000}|www\.[a-z0-9-]+\.[^\s<>\"'`]{2,2000}", re.I)
+_ODD_REF = re.compile(r"""=[ ]?["']?(?://|\s|[a-z]{0,6}&#)|hxxp""", re.I)
 _REF = re.compile(
     r"""(?:href|src|action|background|Target)\s*=\s*(?:"([^"]{3,4000})"|'([^']{3,4000})'|([^\s"'>]{3,2000}))""", re.I
 )
 _HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->", re.I | re.S)
 _TAG = re.compile(r"<[^>]{0,4000}>")
-_WORDS = re.compile(r"[^\W\d_]{2,}")
 _TRAIL = ".,;:!?)]}>'\"»”’،؛؟"
 _TEXT_TYPES: Final = frozenset({"text", "html", "xml", "svg", "script", "data"})
 _URL_TYPES: Final = _TEXT_TYPES | {"pdf", "rtf", "lnk"}
@@ -71,16 +69,28 @@ def features(parts: Iterable[Part], settings: Content) -> Features:
 
 def find_urls(source: str) -> list[str]:
     """The URLs in text or HTML: as they stand, and behind href, src, action; entities decoded, trailing marks off."""
-    if "://" not in source and "www." not in source.lower():
-        return []
-    found = [match[0] for match in _URL.finditer(source)]
-    if "=" in source and "<" in source:
+    found = [match[0] for at in _places(source) if (match := _URL.match(source, at))]
+    if "<" in source and _ODD_REF.search(source):
         found += [value for match in _REF.finditer(source) if _is_url(value := match[1] or match[2] or match[3] or "")]
     return [shown for url in found if (shown := _clean(url))]
 
 
+def _places(source: str) -> Iterator[int]:
+    """Where a URL may begin; finding a plain string is quicker than an expression at each letter."""
+    at = -1
+    while (at := source.find("://", at + 1)) >= 0:
+        start = at
+        while start > max(at - 5, 0) and source[start - 1].isalpha():
+            start -= 1
+        yield start
+    lowered = source if "WWW." not in source else source.lower()
+    while (at := lowered.find("www.", at + 1)) >= 0:
+        if at == 0 or (source[at - 1] not in "@/.-" and not source[at - 1].isalnum()):
+            yield at
+
+
 def _is_url(value: str) -> bool:
-    return value.lstrip().lower().startswith(("http", "ftp:", "www.", "//", "hxxp"))
+    return html.unescape(value).lstrip().lower().startswith(("http", "ftp:", "www.", "//", "hxxp"))
 
 
 def _clean(url: str) -> str:
@@ -112,7 +122,7 @@ def visible(source: str, *, is_html: bool) -> str:
 def bands(text: str, urls: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:
     """Hash bands: equal in two messages means the same lure, whatever order they came in. Text, files, URL hosts.
 
-    Text: MinHash over shingles of words, digits and white space aside, in BANDS bands. Files: each sha256 by itself.
+    Text: MinHash over shingles of four words, digits and punctuation aside, in BANDS bands. Files: each sha256.
     URLs: the set of host and path of each (a list of hosts alone would be every newsletter's).
     """
     found = [f"t{index}:{band}" for index, band in enumerate(_minhash(text))]
@@ -133,26 +143,30 @@ def _place(url: str) -> str:
 
 
 def _minhash(text: str) -> list[str]:
-    words = _WORDS.findall(text[:MAX_TEXT].casefold())
+    """One-permutation MinHash (Li, Owen, Zhang 2012): each shingle falls into one row, where the least stays."""
+    words = text[:MAX_TEXT].encode("utf-8", "replace").translate(_LETTERS).split()[:MAX_WORDS]
     if len(words) < MIN_WORDS:
         return []
-    shingles = {" ".join(words[i : i + SHINGLE]) for i in range(min(len(words) - SHINGLE + 1, MAX_SHINGLES))}
-    hashes = [int.from_bytes(hashlib.blake2b(s.encode(), digest_size=8).digest(), "big") for s in shingles]
-    smallest = [min((h * a + b) & _MASK for h in hashes) for a, b in _FAMILY]
-    rows = [smallest[i : i + ROWS] for i in range(0, BANDS * ROWS, ROWS)]
+    h = list(map(crc32, words))
+    shingles = {
+        (a * 0x9E3779B1 + b * 0x85EBCA77 + c * 0xC2B2AE3D + d * 0x27D4EB2F) & _MASK
+        for a, b, c, d in zip(h, h[1:], h[2:], h[3:], strict=False)
+    }
+    least = [_MASK + 1] * _COUNT
+    for shingle in shingles:
+        value = (shingle ^ shingle >> 15) * 0x2C1B3C6D & _MASK
+        row = value % _COUNT
+        if value < least[row]:  # noqa: PLR1730 - a call of min() costs more than the rest of the loop
+            least[row] = value
+    for row in range(2 * _COUNT - 1, -1, -1):  # an empty row borrows from the next one that is not
+        if least[row % _COUNT] > _MASK:
+            least[row % _COUNT] = least[(row + 1) % _COUNT]
+    rows = [least[at : at + ROWS] for at in range(0, _COUNT, ROWS)]
     return [hashlib.blake2b(repr(row).encode(), digest_size=8).hexdigest() for row in rows]
 
 
-_MASK: Final = (1 << 64) - 1
-
-
-def _family() -> tuple[tuple[int, int], ...]:
-    """Odd multipliers and offsets, the same on every node and in every version (made once from a fixed seed)."""
-    made = []
-    for index in range(BANDS * ROWS):
-        seed = hashlib.blake2b(f"hudhud lure {index}".encode(), digest_size=16).digest()
-        made.append((int.from_bytes(seed[:8], "big") | 1, int.from_bytes(seed[8:], "big")))
-    return tuple(made)
-
-
-_FAMILY: Final = _family()
+_MASK: Final = (1 << 32) - 1
+_COUNT: Final = BANDS * ROWS
+_LETTERS: Final = bytes(
+    byte | 0x20 if 65 <= byte <= 90 else byte if byte >= 128 or 97 <= byte <= 122 else 32 for byte in range(256)
+)

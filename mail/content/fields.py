@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from binascii import Error as Base64Error
-from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
+
+from mail.content.params import COMMENT, decode_words, values
 
 MAX_FIELD = 16 * 1024  # octets of one field that are read
 
@@ -23,11 +22,7 @@ _LOOSE_FIELD = re.compile(
 _TYPE = re.compile(rb"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(?=;|$)")
 _FIRST = re.compile(rb"\s*([a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?)\s*(?=;|$)", re.I)
 _PLAIN_PARAM = re.compile(rb';\s*([a-z0-9-]+)=(?:"([^"\\]*)"|([^\s;"()<>@,:\\/\[\]?=]+))\s*(?=;|$)', re.I)
-_PARAM = re.compile(rb'([A-Za-z0-9_.$-]+(?:\*\d*)?\*?)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.S)
-_EXTENDED = re.compile(r"^([^'*]+)(?:\*(\d+))?(\*)?$")
-_WORD = re.compile(rb"=\?([^?\s]{1,40})\?([bq])\?([^?]*)\?=", re.I)
 _ODD = re.compile(rb"[(*\\\x00\x80-\xff]|=\?")
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +122,14 @@ def _every_way(fields: Iterable[tuple[bytes, bytes]]) -> Head:
             continue
         if key == b"type":
             types += _types(text)
-            for boundary in _values(text, "boundary"):
+            for boundary in values(text, "boundary"):
                 boundaries += _boundaries(boundary)
-            charset = charset or "".join(v.decode("ascii", "replace") for v in _values(text, "charset")[:1]).lower()
+            charset = charset or "".join(v.decode("ascii", "replace") for v in values(text, "charset")[:1]).lower()
         else:
-            disposition = disposition or _COMMENT.sub(b"", text).split(b";")[0].strip().lower().decode(
+            disposition = disposition or COMMENT.sub(b"", text).split(b";")[0].strip().lower().decode(
                 "ascii", "replace"
             )
-        names += [shown for raw in (*_values(text, "filename"), *_values(text, "name")) for shown in _names(raw)]
+        names += [shown for raw in (*values(text, "filename"), *values(text, "name")) for shown in _names(raw)]
     return Head(
         tuple(dict.fromkeys(types)), tuple(dict.fromkeys(boundaries)), tuple(dict.fromkeys(encodings)),
         tuple(dict.fromkeys(filter(None, names))), disposition, charset, odd=True,
@@ -144,7 +139,7 @@ def _every_way(fields: Iterable[tuple[bytes, bytes]]) -> Head:
 def _types(value: bytes) -> list[str]:
     """The media type as it stands, without comments, and as a reader that skips garbage sees it."""
     found = []
-    for text in (value, _COMMENT.sub(b"", value), re.sub(rb"[\s\"']", b"", value)):
+    for text in (value, COMMENT.sub(b"", value), re.sub(rb"[\s\"']", b"", value)):
         match = _TYPE.match(text) or re.search(rb"([A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+)", text)
         if match:
             found.append(match[1].decode("ascii", "replace").lower())
@@ -155,45 +150,17 @@ def _types(value: bytes) -> list[str]:
 
 def _encodings(value: bytes) -> list[str]:
     """The token as it stands, without comments, and any known encoding that is named in it."""
-    texts = [value, _COMMENT.sub(b"", value), re.sub(rb"[^A-Za-z0-9-]", b"", value)]
+    texts = [value, COMMENT.sub(b"", value), re.sub(rb"[^A-Za-z0-9-]", b"", value)]
     found = [text.strip().strip(b"\"';").lower().decode("ascii", "replace") for text in texts]
     squeezed = texts[2].lower()
-    found += [
-        known for known in ("base64", "quoted-printable", "uuencode", "yenc", "binhex") if known.encode() in squeezed
-    ]
+    found += [known for mark, known in _NAMED_IN if mark in squeezed]
     return [word for word in found if word]
 
 
-def _values(field: bytes, wanted: str) -> list[bytes]:
-    """Every value that some reader takes for the parameter: RFC 2231 joined and decoded first, then as it stands."""
-    pieces: dict[int, bytes] = {}
-    whole: list[bytes] = []
-    for text in dict.fromkeys((field, _COMMENT.sub(b"", field))):
-        for raw_name, raw in _PARAM.findall(text):
-            match = _EXTENDED.match(raw_name.decode("ascii", "replace").lower())
-            if match is None or match[1] != wanted:
-                continue
-            value = _unquoted(raw)
-            decoded = (
-                unquote_to_bytes(value.split(b"'", 2)[-1] if value.count(b"'") >= 2 else value) if match[3] else value
-            )
-            if match[2] is not None:
-                pieces.setdefault(int(match[2][:4]), decoded)
-            elif match[3]:
-                whole.insert(0, decoded)
-            whole += [value] if match[2] is None or match[2] == "0" else []
-            if raw[:1] != b'"':
-                whole += [value.split(None, 1)[0]] if value.split() else []
-    joined = b"".join(pieces[index] for index in sorted(pieces))
-    return list(dict.fromkeys(filter(None, ([joined] if pieces else []) + whole)))
-
-
-def _unquoted(raw: bytes) -> bytes:
-    text = re.sub(rb"\r?\n", b"", raw).strip()
-    if text[:1] == b'"':
-        closed = len(text) > 1 and text.endswith(b'"')
-        return re.sub(rb"\\(.)", rb"\1", text[1:-1] if closed else text[1:], flags=re.S)
-    return text
+_NAMED_IN: Final = (
+    (b"64", "base64"), (b"quoted", "quoted-printable"), (b"printable", "quoted-printable"), (b"uu", "uuencode"),
+    (b"binhex", "binhex"),
+)  # fmt: skip
 
 
 def _boundaries(value: bytes) -> list[bytes]:
@@ -208,30 +175,3 @@ def _names(raw: bytes) -> list[str]:
     """A file name as it stands, and with its encoded words decoded (RFC 2047, though RFC 2045 forbids them there)."""
     decoded = decode_words(raw)
     return [text.decode("utf-8", "replace") for text in ([decoded, raw] if decoded != raw else [raw])]
-
-
-def decode_words(data: bytes) -> bytes:
-    """Encoded words (RFC 2047) in `data` decoded to UTF-8; what is none stays."""
-    if b"=?" not in data:
-        return data
-    return _WORD.sub(_word, re.sub(rb"(\?=)\s+(=\?)", rb"\1\2", data))
-
-
-def _word(match: re.Match[bytes]) -> bytes:
-    charset, kind, text = match[1].partition(b"*")[0], match[2].lower(), match[3]
-    try:
-        raw = a2b_base64(text + b"==") if kind == b"b" else a2b_qp(text, header=True)
-    except Base64Error:
-        return match[0]
-    return to_text(raw, charset.decode("ascii", "replace")).encode()
-
-
-def to_text(data: bytes, charset: str) -> str:
-    """`data` as text: by its charset where Python knows it and it fits, else as UTF-8, else as Latin-1."""
-    for name in (charset, "utf-8"):
-        if name:
-            try:
-                return data.decode(name)
-            except (LookupError, UnicodeError, ValueError):
-                continue
-    return data.decode("latin-1")

@@ -75,7 +75,9 @@ class Loose:
             return
         declared = bool(head.types or head.encodings or head.names)
         tried: set[int] = set()
-        for data in decode.every_way(body, head.encodings) if declared else decode.sniffed(body):
+        for data in (
+            decode.every_way(body, head.encodings, text=plain[:5] == "text/") if declared else decode.sniffed(body)
+        ):
             self._work -= len(data)
             if hash(data) in tried or self._work < 0:
                 continue

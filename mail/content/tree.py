@@ -13,6 +13,7 @@ from mail.content.magic import is_text
 MESSAGE_TYPES = frozenset({"message/rfc822", "message/global", "message/news"})
 
 _HEADER_LINE = re.compile(rb"[!-9;-~]+[ \t]*:")
+_WHOLE_HEADER = re.compile(rb"(?:[!-9;-~]+[ \t]*:[^\n]*\n|[ \t]+[^\s][^\n]*\n|From [^\n]*\n)*(?:\r?\n)?")
 _CARVED = (b"\nbegin", b"=ybegin", b";base64,", b"begin-base64")
 
 
@@ -73,7 +74,7 @@ class Strict:
         block = entity[:at]
         self.doubts.seen += content_lines(block)
         head, body = read_head(block), entity[at:]
-        if head.odd or b"\n \r" in block or b"\n\t\r" in block or (at == 0 and body and not whole):
+        if head.odd or (at == 0 and body and not whole) or not _WHOLE_HEADER.fullmatch(block):
             self.doubts.reasons.add("odd-header")
         kind = head.types[0] if head.types else default
         if kind.startswith("multipart/"):
@@ -103,7 +104,9 @@ class Strict:
             return
         encoding = head.encodings[0] if head.encodings else ""
         data, clean = decode.strict(body, encoding)
-        if not clean:
+        if not clean and kind[:5] == "text/" and encoding == "quoted-printable" and not head.names:
+            clean = True  # what = without a pair does to a text harms nobody
+        if not clean or (kind[:5] != "text/" and encoding != "base64" and not is_text(data[:512])):
             self.doubts.reasons.add("encoding")
         if (kind.startswith("text/") or is_text(data[:256])) and worth_carving(data):
             self.carvable = True
