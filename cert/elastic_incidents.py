@@ -102,6 +102,8 @@ def _conditions(query: IncidentQuery) -> Document:
     for field, value in (("entities", query.entity), ("owner", query.owner), ("audience", query.audience)):
         if value is not None:
             filters.append({"term": {field: value}})
+    if query.severity:
+        filters.append({"range": {"severity": {"gte": query.severity}}})
     filters += [{"prefix": {"words": {"value": word}}} for word in words(query.text)]
     found: dict[str, object] = {"filter": filters}
     if not query.statuses:

@@ -108,7 +108,7 @@ def read(answer: Mapping[str, Any]) -> HeldMail:
         else "",
         findings=tuple(_found(one) for one in _maps(answer.get("findings"))),
         acts=tuple(
-            Act(_time(one.get("when")), _text(one, "actor"), _text(one, "act"), _text(one, "reason"))
+            Act(_time(one.get("at")), _text(one, "actor"), _text(one, "act"), _text(one, "reason"))
             for one in _maps(answer.get("acts"))
         ),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cert.desk import Desk
-from cert.sqlite import SqliteStore
+from cert.opening import open_store
 from console import session
 from console.exempting import Exempting
 from console.house import House
@@ -41,7 +41,7 @@ async def opened(settings: Settings, clock: Clock = SYSTEM) -> AsyncIterator[Hou
         stack.callback(audit.close)
         database = Database(folder / "sessions.db", session.SCHEMA)
         stack.callback(database.close)
-        store = SqliteStore(settings.path(settings.store.folder), clock)
+        store = open_store(settings, clock)
         stack.push_async_callback(store.close)
         await store.prepare()
         relay = Relay(settings.console.relay_control, _client_tls(settings))

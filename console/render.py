@@ -51,6 +51,7 @@ def _environment() -> Environment:
 def render(template: str, language: Language, values: dict[str, object]) -> str:
     """The template as HTML in that language; a name that is not given is an error, never an empty place."""
     common = {"_": Speaker(language), "language": language, "direction": DIRECTION[language]}
+    common["arrow"] = "←" if language == "ar" else "→"
     return _environment().get_template(template).render({**common, **values})
 
 

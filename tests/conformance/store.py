@@ -315,6 +315,7 @@ class StoreContract:
             "I-0005",
             "I-0003",
         ]
+        assert [one.id for one in (await store.incidents(IncidentQuery(severity=20))).found] == ["I-0005", "I-0002"]
         assert [one.id for one in (await store.incidents(IncidentQuery(text="رقم ٣"))).found] == ["I-0003"]
         assert [one.id for one in (await store.incidents(IncidentQuery(text="i-0004"))).found] == ["I-0004"]
         assert not (await store.incidents(IncidentQuery(statuses=(Status.CLOSED,)))).found
