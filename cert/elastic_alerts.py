@@ -14,7 +14,19 @@ from cert.elastic_events import ACCURATE, counted
 from cert.incident import MAX_KEYS
 from cert.moment import microseconds, moment_of
 from cert.partition import partition_of
-from cert.store import Added, Alert, AlertQuery, AlertSummary, Match, Page, Results, Sighting, Stale, StoreDown
+from cert.store import (
+    DISPOSITION,
+    Added,
+    Alert,
+    AlertQuery,
+    AlertSummary,
+    Match,
+    Page,
+    Results,
+    Sighting,
+    Stale,
+    StoreDown,
+)
 from hudhud import codec
 
 MAX_NAMES: Final = 1_000  # of bodies and rules in a summary
@@ -38,10 +50,10 @@ class AlertIndices:
         lines, owners = [], []
         for match in matches:
             index = self._cluster.index("matches", partition_of(match.timestamp, now))
-            for correlation, key in match.keys or (("", ""),):
-                under = digest(correlation, key)
+            for counts in match.counted:
+                under = digest(counts.rule, counts.key)
                 document = {
-                    "under": under, "id": match.id, "rule": match.rule, "value": match.value,
+                    "under": under, "id": match.id, "rule": match.rule, "value": counts.value,
                     "time": microseconds(match.timestamp),
                 }  # fmt: skip
                 lines.append(Line("create", index, digest(under, match.id), codec.encode(document)))
@@ -174,7 +186,7 @@ class AlertIndices:
 
 
 def _body(alert: Alert) -> bytes:
-    disposition = alert.facts.get("disposition")
+    disposition = alert.facts.get(DISPOSITION)
     return codec.encode(
         {
             "id": alert.id, "time": microseconds(alert.timestamp), "rule": alert.rule, "entity": alert.entity,

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from cert.cluster import CONFLICT, Cluster, Document, Line, Outcome
+from cert.condition import Is, Node
 from cert.fields import kind_of
 from cert.folding import folded
 from cert.partition import UNDATED, other_partition, partition_of
-from cert.query import Is, Node
 from cert.query_dsl import compile_dsl, dates, folded_name
 from cert.store import Added, Bucket, Page, Query, Refused
 from hudhud import codec

@@ -83,7 +83,8 @@ _TABLE: Final = {
 _OURS: Final = {
     "keyword": """
         hudhud.mail.queue_id hudhud.mail.disposition hudhud.mail.listener hudhud.mail.account hudhud.mail.lure
-        hudhud.mail.sha256 hudhud.mail.exemption hudhud.mail.reply
+        hudhud.mail.sha256 hudhud.mail.exemption hudhud.mail.reply hudhud.smtp.peer_domains
+        hudhud.webmail.service
         hudhud.smtp.helo hudhud.smtp.banner hudhud.smtp.reply hudhud.imap.banner hudhud.pop3.banner
         hudhud.dhcp.type hudhud.dhcp.host_name hudhud.dhcp.client_mac hudhud.arp.operation hudhud.tls.alpn
         hudhud.flow.state hudhud.flow.reason hudhud.flow.tcp_flags hudhud.auth.method
@@ -91,7 +92,9 @@ _OURS: Final = {
         hudhud.sender.entity hudhud.recipient.entity hudhud.run hudhud.source_id
         tls.client.ja4 hudhud.time.problem""",
     "ip": "hudhud.dhcp.requested_ip hudhud.dhcp.assigned_ip",
-    "long": "hudhud.mail.size hudhud.webmail.hosts hudhud.webmail.logins hudhud.clock_skew_ms hudhud.replay_offset_s",
+    "long": """
+        hudhud.mail.size hudhud.mail.recipients hudhud.webmail.hosts hudhud.webmail.logins hudhud.clock_skew_ms
+        hudhud.replay_offset_s""",
     "boolean": """
         hudhud.auth.clear hudhud.smtp.starttls hudhud.imap.starttls hudhud.pop3.starttls
         hudhud.source.national hudhud.destination.national hudhud.sender.national hudhud.recipient.national""",
@@ -123,7 +126,8 @@ IN_ALL: Final = (
     *(name for name, kind in FIELDS.items() if kind == "text"),
     "event.reason", "email.from.address", "email.to.address", "email.message_id", "source.domain", "destination.domain",
     "dns.question.name", "tls.client.server_name", "url.domain", "url.path", "user_agent.original", "user.name",
-    "host.name", "rule.id", "hudhud.mail.queue_id", "hudhud.smtp.helo",
+    "host.name", "rule.id", "hudhud.mail.queue_id", "hudhud.smtp.helo", "hudhud.run",
+    "email.attachments.file.hash.sha256",
 )  # fmt: skip
 
 EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -18,91 +17,29 @@ import luqum.tree as lucene
 from luqum.exceptions import ParseError
 from luqum.thread import parse as parse_lucene
 
+from cert.condition import (
+    EVERYTHING,
+    TIME,
+    And,
+    Between,
+    Has,
+    Is,
+    Like,
+    Node,
+    Not,
+    Or,
+    Within,
+    WordLike,
+    Words,
+)
 from cert.fields import ALL, FIELDS, OTHER, Type, kind_of
-from cert.folding import words
+from cert.folding import fold, words
 from cert.moment import moments
 from cert.store import QueryError
 
 MAX_TEXT: Final = 4_000  # characters of one query
 MAX_DEPTH: Final = 40  # levels of parentheses
 MAX_LEAVES: Final = 300
-
-TIME: Final = "@timestamp"
-
-
-@dataclass(frozen=True, slots=True)
-class And:
-    """All parts; of none: everything."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Or:
-    """Any part; of none: nothing."""
-
-    parts: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    part: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Is:
-    """One of the field's values is `value`, in the canonical text of its type."""
-
-    field: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Like:
-    """One of the field's values fits: texts with a wildcard between each two; `anything` are "*" and "?"."""
-
-    field: str
-    parts: tuple[str, ...]
-    anything: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """One of the field's values lies in the range; a bound that is None is open. Dates are texts, `high` excluded."""
-
-    field: str
-    low: str | int | float | None
-    high: str | int | float | None
-    include_low: bool
-    include_high: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Within:
-    """One of the field's addresses lies in the network (CIDR)."""
-
-    field: str
-    network: ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True, slots=True)
-class Has:
-    field: str
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """One of the text field's values has these folded words, one after the other; the last may be a beginning."""
-
-    field: str
-    words: tuple[str, ...]
-    begins: bool = False
-
-
-Node = And | Or | Not | Is | Like | Between | Within | Has | Words
-
-EVERYTHING: Final = And(())
-NOTHING: Final = Or(())
 
 
 def parse(text: str, now: datetime) -> Node:
@@ -180,15 +117,17 @@ class _Reader:
         kind: Type = kind_of(field) if field else "text"
         if kind == "keyword" and not field.startswith(f"{OTHER}."):
             return Like(field, texts, signs)
-        if signs == ("*",) and not texts[1]:
-            if kind == "text":
-                found = tuple(words(texts[0]))
+        at_end = signs == ("*",) and not texts[1]
+        if kind == "text":
+            found = tuple(words(texts[0]))
+            if at_end:
                 return Words(field or ALL, found, begins=True) if found else EVERYTHING
-            if kind == "keyword":
-                return Like(field, texts, signs)
+            return _word_like(field or ALL, texts, signs, tree)
+        if at_end and kind == "keyword":
+            return Like(field, texts, signs)
         if kind == "ip" and (network := _octets(texts, signs)):
             return Within(field, network)
-        raise QueryError(_at(tree), f"in {field or 'bare words'} a * may only stand at the end of a word")
+        raise QueryError(_at(tree), f"in {field} a * may only stand at the end of a value")
 
     def _value(self, field: str, text: str, tree: lucene.Item) -> Node:
         if field == TIME:
@@ -297,6 +236,15 @@ def _wildcards(tree: lucene.Word) -> tuple[tuple[str, ...], tuple[str, ...]]:
         else:
             texts[-1] += escaped or rest
     return tuple(texts), tuple(signs)
+
+
+def _word_like(field: str, texts: tuple[str, ...], signs: tuple[str, ...], tree: lucene.Word) -> WordLike:
+    """A pattern of one word; QueryError where it has signs between that folding makes word ends of."""
+    folded = [words(text) for text in texts]
+    for text, found in zip(texts, folded, strict=True):
+        if text and found != [fold(text)]:
+            raise QueryError(_at(tree), f"{text!r} beside a wildcard is more than one word; write words apart")
+    return WordLike(field, tuple("".join(found) for found in folded), signs)
 
 
 def _octets(texts: tuple[str, ...], signs: tuple[str, ...]) -> ipaddress.IPv4Network | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from cert import query
+from cert import condition
+from cert.condition import And, Between, Has, Is, Like, Node, Not, Or, Within, WordLike, Words
 from cert.fields import EARLIEST, kind_of
-from cert.query import And, Between, Has, Is, Like, Node, Not, Or, Within, Words
 from hudhud.event import format_time
 
 Dsl = dict[str, object]
@@ -32,6 +32,8 @@ def compile_dsl(node: Node) -> Dsl:
             return {"term": {field: {"value": str(network)}}}
         case Words():
             return _words(node)
+        case WordLike(field, parts, anything):
+            return {"wildcard": {folded_name(field): {"value": _pattern(parts, anything)}}}
         case Like(field, parts, anything):
             if anything == ("*",) and not parts[1]:
                 return {"prefix": {field: {"value": parts[0]}}}
@@ -72,7 +74,7 @@ def _between(node: Between) -> Dsl:
         bounds["gte" if node.include_low else "gt"] = node.low
     if node.high is not None:
         bounds["lte" if node.include_high else "lt"] = node.high
-    if node.field == query.TIME or kind_of(node.field) == "date":
+    if node.field == condition.TIME or kind_of(node.field) == "date":
         return dates(node.field, bounds)
     return {"range": {node.field: bounds}}
 

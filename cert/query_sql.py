@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from cert import query, terms
+from cert import condition, terms
+from cert.condition import And, Between, Has, Is, Like, Node, Not, Or, Within, WordLike, Words
 from cert.fields import MAX_KEYWORD, kind_of
 from cert.partition import first_row
-from cert.query import And, Between, Has, Is, Like, Node, Not, Or, Within, Words
 from hudhud.event import parse_time
 
 HAS_PHRASE: Final = "hudhud_has_phrase"
@@ -64,7 +64,7 @@ def _narrowing(node: Node) -> list[str]:
             return [f"{_quoted(terms.exact(field, parts[0]))} *"]
         case Like(field) if not _is_begin(node.parts, node.anything):
             return [_quoted(terms.has(field))]
-        case Between(field) if field != query.TIME:
+        case Between(field) if field != condition.TIME:
             return [_quoted(terms.has(field))]
     return []
 
@@ -88,6 +88,10 @@ def _translate(node: Node) -> _Part:
             if len(words) == 1 or begins:
                 return _Part(match=_all_words(field, words, begins))
             return _Part(where=f"{HAS_PHRASE}(events.document, ?, ?)", bindings=(field, " ".join(words)))
+        case WordLike(field, parts, anything):
+            begin, end = terms.word_begin(field)
+            where = "events.row IN (SELECT doc FROM instances WHERE term >= ? AND term < ? AND term GLOB ?)"
+            return _Part(where=where, bindings=(begin, end, begin + _glob(parts, anything)))
         case Like(field, parts, anything):
             if _is_begin(parts, anything):
                 return _Part(match=f"{_quoted(terms.exact(field, parts[0]))} *")
@@ -117,7 +121,7 @@ def _as_where(part: _Part) -> _Part:
 
 def _between(node: Between) -> _Part:
     field = node.field
-    if field == query.TIME:
+    if field == condition.TIME:
         bounds = [
             (f"events.row {sign} ?", first_row(parse_time(str(moment))))
             for sign, moment in ((">=", node.low), ("<", node.high))

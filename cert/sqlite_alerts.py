@@ -12,7 +12,7 @@ from cert import records
 from cert.incident import MAX_KEYS
 from cert.moment import microseconds, moment_of
 from cert.sqlite_words import Conditions, version_of
-from cert.store import Added, Alert, AlertQuery, AlertSummary, Match, Page, Results, Sighting, Stale
+from cert.store import DISPOSITION, Added, Alert, AlertQuery, AlertSummary, Match, Page, Results, Sighting, Stale
 from hudhud.database import Connection, Database
 
 SCHEMA: Final = """
@@ -141,10 +141,10 @@ def _add_matches(matches: Sequence[Match], connection: Connection) -> Added:
     stored = 0
     for match in matches:
         time, fresh = microseconds(match.timestamp), False
-        for correlation, key in match.keys or (("", ""),):
+        for counted in match.counted:
             connection.execute(
                 "INSERT OR IGNORE INTO matches VALUES (?, ?, ?, ?, ?, ?)",
-                (correlation, key, time, match.id, match.rule, match.value),
+                (counted.rule, counted.key, time, match.id, match.rule, counted.value),
             )
             fresh = fresh or connection.changes() > 0
         stored += fresh
@@ -155,7 +155,7 @@ def _add_alerts(alerts: Sequence[Alert], connection: Connection) -> Added:
     stored = 0
     for alert in alerts:
         time = microseconds(alert.timestamp)
-        disposition = alert.facts.get("disposition")
+        disposition = alert.facts.get(DISPOSITION)
         connection.execute(
             "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (alert.id, time, alert.rule, alert.entity, alert.severity, alert.threat,

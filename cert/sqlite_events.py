@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from cert import terms
+from cert.condition import Is, Node
 from cert.partition import UNDATED, first_row, other_partition, partition_of, row_of, rows_per, time_of_row
-from cert.query import Is, Node
 from cert.query_sql import HAS_PHRASE
 from cert.sqlite_scan import Reader, Scan, count, count_steps, newest, scan_of
 from cert.store import Added, Bucket, Page, Query, Refused
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS events(row INTEGER PRIMARY KEY, document BLOB NOT NUL
 CREATE VIRTUAL TABLE IF NOT EXISTS terms USING fts5(
     tokens, content='', detail=none, columnsize=0, tokenize="{terms.TOKENIZE.replace('"', '""')}");
 CREATE VIRTUAL TABLE IF NOT EXISTS vocabulary USING fts5vocab(terms, 'row');
+CREATE VIRTUAL TABLE IF NOT EXISTS instances USING fts5vocab(terms, 'instance');
 """
 WRITERS_OPEN: Final = 8  # partitions that are kept open for writing
 READERS_OPEN: Final = 64  # connections kept for reading, all partitions together

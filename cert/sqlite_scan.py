@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from cert import terms
+from cert.condition import And, Is, Node
 from cert.fields import kind_of
 from cert.partition import first_row
-from cert.query import And, Is, Node
 from cert.query_sql import Sql, compile_sql
 from cert.store import Query
 from hudhud import codec

@@ -83,15 +83,23 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """Under which correlation rule and key a match counts, and the value that value_count and the like read of it."""
+
+    rule: str
+    key: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
-    """A base rule fits an event. `keys` are the correlation keys it may be counted under: (correlation rule, key)."""
+    """A base rule fits an event, and some correlation counts it."""
 
     id: str  # of rule and event
     rule: str
     event: str
     timestamp: datetime
-    keys: tuple[tuple[str, str], ...] = ()
-    value: str = ""  # what value_count and the numeric correlations read
+    counted: tuple[Counted, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +117,14 @@ class Alert:
     event: str  # id of the event, "" for a correlation's alert
     keys: tuple[str, ...]
     source: str  # event.provider or dataset that told of it
-    facts: Mapping[str, object] = field(default_factory=dict)  # recipients, disposition, queue id, attachment names …
+    facts: Mapping[str, object] = field(default_factory=dict)  # what the event tells, by ECS name
     incident: str = ""  # set by the store when the incident is known; may be one that was merged meanwhile
 
     def title(self, language: Language) -> str:
         return self.title_ar if language == "ar" else self.title_en
+
+
+DISPOSITION = "hudhud.mail.disposition"  # the fact that AlertSummary.dispositions counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +153,7 @@ class AlertSummary:
     rules: tuple[str, ...]  # sorted, at most 1,000
     keys: tuple[str, ...]  # the most frequent, at most cert.incident.MAX_KEYS
     threats: tuple[str, ...]
-    dispositions: Mapping[str, int] = field(default_factory=dict)  # of mail alerts: held 3, tagged 2
+    dispositions: Mapping[str, int] = field(default_factory=dict)  # of mail alerts: hold 3, tag 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,11 @@ def exact_begin(field: str) -> tuple[str, str]:
     return f"{field}:", f"{field};"
 
 
+def word_begin(field: str) -> tuple[str, str]:
+    """The begin of all tokens of a text field's words, and the first text after them."""
+    return f"{field}%", f"{field}&"
+
+
 def values_of(fields: Mapping[str, Value], field: str) -> frozenset[str]:
     """The distinct values of a field that can be searched."""
     value = fields.get(field)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cert import query
+from cert import condition
+from cert.condition import And, Between, Has, Is, Like, Node, Not, Or, Within, WordLike, Words
 from cert.fields import MAX_KEYWORD, kind_of, shape, texts
 from cert.folding import folded
-from cert.query import And, Between, Has, Is, Like, Node, Not, Or, Within, Words
 from hudhud.event import Event, Value, event_id, format_time
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -74,9 +74,12 @@ def fits(node: Node, event: Event) -> bool:
                 there = {word for line in lines for word in line.split()}
                 return set(words[:-1]) <= there and any(word.startswith(words[-1]) for word in there)
             return any(f" {' '.join(words)} " in f" {line} " for line in lines)
+        case WordLike(field, parts, anything):
+            there = {word for line in folded(fields).get(field, []) for word in line.split()}
+            return any(_like(parts, anything, word) for word in there)
         case Has(field) if kind_of(field) == "text":
             return field in folded(fields)
-    if node.field == query.TIME:
+    if node.field == condition.TIME:
         values: list[Value] = [format_time(event.timestamp)]
     else:
         value = fields.get(node.field)
@@ -106,3 +109,9 @@ def _one(node: Node, value: Value) -> bool:
             below = high is None or (own <= high if include_high else own < high)
             return above and below
     raise AssertionError(node)
+
+
+def _like(parts: tuple[str, ...], anything: tuple[str, ...], text: str) -> bool:
+    first, *rest = [re.escape(part) for part in parts]
+    pattern = first + "".join({"*": ".*", "?": "."}[s] + e for s, e in zip(anything, rest, strict=True))
+    return re.fullmatch(pattern, text, re.DOTALL) is not None

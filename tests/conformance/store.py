@@ -11,7 +11,20 @@ import pytest
 
 from cert import incident as states
 from cert.incident import Incident, Status
-from cert.store import Alert, AlertQuery, IncidentQuery, Match, Query, QueryError, Results, Span, Stale, Store
+from cert.store import (
+    DISPOSITION,
+    Alert,
+    AlertQuery,
+    Counted,
+    IncidentQuery,
+    Match,
+    Query,
+    QueryError,
+    Results,
+    Span,
+    Stale,
+    Store,
+)
 from hudhud.clock import VirtualClock
 from hudhud.event import Event, Value, event_id
 
@@ -28,7 +41,7 @@ def event(number: int, at: datetime = NOW, **fields: Value) -> Event:
 def alert(number: int, at: datetime = NOW, **fields: object) -> Alert:
     made = Alert(
         f"alert-{number:06}", at, "R-1", "قاعدة", "A rule", 50, "macro", "FIN", event_id("test", number),
-        ("lure:a",), "relay", {"disposition": "held", "recipients": ["a@finance.saba.example"]},
+        ("lure:a",), "relay", {DISPOSITION: "hold", "email.to.address": ["a@finance.saba.example"]},
     )  # fmt: skip
     changes: dict[str, Any] = fields
     return replace(made, **changes)
@@ -204,8 +217,13 @@ class StoreContract:
 
     # matches
     async def test_sightings_are_those_of_the_key_in_the_time_both_ends_in(self, store: Store) -> None:
-        keys = (("C-1", "FIN|a"), ("C-2", "FIN"))
-        matches = [Match(f"m{n}", "R-1", f"e{n}", NOW + timedelta(seconds=n), keys, f"v{n}") for n in range(5)]
+        matches = [
+            Match(
+                f"m{n}", "R-1", f"e{n}", NOW + timedelta(seconds=n),
+                (Counted("C-1", "FIN|a", f"v{n}"), Counted("C-2", "FIN")),
+            )
+            for n in range(5)
+        ]  # fmt: skip
         first, again = await store.add_matches(matches), await store.add_matches(matches)
         assert (first.stored, again.stored, again.known) == (5, 0, 5)
         found = await store.sightings("C-1", "FIN|a", NOW + timedelta(seconds=1), NOW + timedelta(seconds=3))
@@ -246,7 +264,7 @@ class StoreContract:
         assert (found.first, found.last) == (NOW - HOUR, NOW + 3 * HOUR)
         assert (found.entities, found.rules) == (("FIN", "INT"), ("R-0", "R-1"))
         assert (found.keys, set(found.threats)) == (("lure:a", "file:x"), {"macro", "exploit"})
-        assert found.dispositions == {"held": 4}
+        assert found.dispositions == {"hold": 4}
         assert (await store.summary(["I-3"])).count == 0
 
     async def test_a_withdrawn_alert_is_gone(self, store: Store) -> None:
