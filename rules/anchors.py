@@ -9,6 +9,7 @@ from typing import Final, Literal
 from rules.predicate import (
     And,
     Exists,
+    Glob,
     Keyword,
     Network,
     Node,
@@ -19,8 +20,8 @@ from rules.predicate import (
     Text,
     TimePart,
     Truth,
-    View,
 )
+from rules.view import View
 
 AnchorKind = Literal["is", "holds", "anywhere", "present"]
 
@@ -103,11 +104,15 @@ def _of_leaf(node: Node) -> frozenset[Anchor] | None:
             return frozenset(Anchor("is", name, literal) for name in node.names)
         if len(literal) >= SHORTEST:
             return frozenset(Anchor("holds", name, literal) for name in node.names)
+    if isinstance(node, Glob):
+        literal = max(node.pieces, key=len).lower()
+        if len(literal) >= SHORTEST:
+            return frozenset(Anchor("holds", name, literal) for name in node.names)
     if isinstance(node, Pattern) and len(node.literal) >= SHORTEST:
         return frozenset(Anchor("holds", name, node.literal) for name in node.names)
     if isinstance(node, Truth):
         return frozenset(Anchor("is", name, "true" if node.wanted else "false") for name in node.names)
-    if isinstance(node, Text | Pattern | Number | Network | SameAs | TimePart) or (
+    if isinstance(node, Text | Glob | Pattern | Number | Network | SameAs | TimePart) or (
         isinstance(node, Exists) and node.wanted
     ):
         return frozenset(Anchor("present", name, "") for name in node.names)

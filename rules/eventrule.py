@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from rules.predicate import COMPARE, CompareName, Node, View
+from rules.predicate import COMPARE, CompareName, Node
 from rules.rule import Level
+from rules.view import View
 
 CorrelationType = Literal[
     "event_count", "value_count", "temporal", "temporal_ordered", "value_sum", "value_avg", "value_percentile"

@@ -9,7 +9,7 @@ import ahocorasick
 
 from rules.anchors import Anchor, Weigh, anchors, guess, measured
 from rules.eventrule import SigmaRule
-from rules.predicate import View
+from rules.view import View
 
 
 class Matcher:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,59 +10,18 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, Literal, Protocol
 
+from rules.view import View
+
 CompareName = Literal["lt", "lte", "gt", "gte", "eq", "neq"]
 COMPARE: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge, "eq": operator.eq, "neq": operator.ne,
 }  # fmt: skip
 
-EVERYTHING: Final = "*"
 
+class Regex(Protocol):
+    """A compiled expression; `search` takes time linear in the text."""
 
-class View:
-    """One event's flat fields with their texts made once, however many rules ask."""
-
-    __slots__ = ("_lower", "_texts", "_whole", "fields")
-
-    def __init__(self, fields: Mapping[str, object]) -> None:
-        self.fields = fields
-        self._texts: dict[str, tuple[str, ...]] = {}
-        self._lower: dict[str, tuple[str, ...]] = {}
-        self._whole: View | None = None
-
-    def values(self, name: str) -> tuple[object, ...]:
-        """The field's values; () when it is absent, null or an empty list."""
-        value = self.fields.get(name)
-        if value is None:
-            return ()
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """The field's values as text, booleans as "true" and "false"."""
-        found = self._texts.get(name)
-        if found is None:
-            found = self._texts[name] = tuple(_as_text(value) for value in self.values(name))
-        return found
-
-    def lower(self, name: str) -> tuple[str, ...]:
-        """The same in lower case: Sigma compares without case unless `cased`."""
-        found = self._lower.get(name)
-        if found is None:
-            found = self._lower[name] = tuple(text.lower() for text in self.texts(name))
-        return found
-
-    def whole(self) -> View:
-        """The event as one field, EVERYTHING, that has all values of all fields."""
-        if self._whole is None:
-            self._whole = View({EVERYTHING: [value for name in self.fields for value in self.values(name)]})
-        return self._whole
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
+    def search(self, text: str) -> object | None: ...
 
 
 class Node(Protocol):
@@ -119,11 +77,43 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """Any of the fields holds a text in which the expression is found (Sigma's `re`, and wildcards inside a text)."""
+class Glob:
+    """Any of the fields holds a text with these pieces in order and anything between; see Text for the rest."""
 
     names: tuple[str, ...]
-    pattern: re.Pattern[str]
+    pieces: tuple[str, ...]  # two or more, none empty; lower case unless `cased`
+    starts: bool = False
+    ends: bool = False
+    cased: bool = False
+
+    def fits(self, view: View) -> bool:
+        read = view.texts if self.cased else view.lower
+        return any(self._one(text) for name in self.names for text in read(name))
+
+    def _one(self, text: str) -> bool:
+        pieces, begin, end = self.pieces, 0, len(text)
+        if not self.ends:
+            if not text.startswith(pieces[0]):
+                return False
+            begin, pieces = len(pieces[0]), pieces[1:]
+        if not self.starts:
+            end -= len(pieces[-1])
+            if end < begin or not text.endswith(pieces[-1]):
+                return False
+            pieces = pieces[:-1]
+        for piece in pieces:
+            begin = text.find(piece, begin, end) + len(piece)
+            if begin < len(piece):
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """Any of the fields holds a text in which the expression is found (Sigma's `re`, and `?` inside a text)."""
+
+    names: tuple[str, ...]
+    pattern: Regex
     literal: str = ""  # lower case text that any fit contains; "" = unknown
     lowered: bool = False  # the pattern is of lower case and so is what it is held against
 
@@ -265,7 +255,7 @@ class Keyword:
         return self.part.fits(view.whole())
 
 
-Leaf = Text | Pattern | Number | Truth | Exists | Network | SameAs | TimePart
+Leaf = Text | Glob | Pattern | Number | Truth | Exists | Network | SameAs | TimePart
 """Every node that reads named fields."""
 
 

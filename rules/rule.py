@@ -72,6 +72,10 @@ class RuleError(PlaceError):
         super().__init__(file, line, "", problem)
 
 
+class UnsupportedError(ValueError):
+    """What a rule asks for is not built; whoever reads the file adds file and line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What is known of a rule without running it. `text` is its source, from which a change is recognised."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypedDict, cast, get_args
 
 from sigma.conditions import ConditionAND, ConditionIdentifier, ConditionNOT, ConditionSelector
-from sigma.correlations import CorrelationConditionAND, CorrelationConditionNOT, SigmaCorrelationRule
-from sigma.correlations import SigmaRuleReference as Reference
+from sigma.correlations import SigmaCorrelationRule
 from sigma.exceptions import SigmaError
 from sigma.modifiers import SigmaEndswithModifier, SigmaExpandModifier, SigmaStartswithModifier
+from sigma.policy import SigmaPolicy
 from sigma.rule import SigmaDetection
 from sigma.rule import SigmaRule as ParsedRule
 from sigma.types import (
@@ -32,11 +31,13 @@ from sigma.types import (
 )
 
 from rules import wildcard
+from rules.correlation import condition_of
 from rules.eventrule import Compare, CorrelationRule, CorrelationType, Expression, LogSource, SigmaRule
+from rules.linear import ENGINE
+from rules.literal import needed
 from rules.logsource import Source, source_of
 from rules.matcher import Matcher
 from rules.predicate import (
-    EVERYTHING,
     And,
     CompareName,
     Exists,
@@ -53,18 +54,18 @@ from rules.predicate import (
     field_names,
 )
 from rules.references import resolve
-from rules.rule import LEVELS, THREATS, Level, RuleError
+from rules.rule import LEVELS, THREATS, Level, RuleError, UnsupportedError
+from rules.view import EVERYTHING
 from rules.yamlfile import Document, documents
 
 __all__ = ["Compare", "CorrelationRule", "Expression", "Matcher", "SigmaRule", "parse_event_rules"]
 
 Names = tuple[str, ...]
-_FLAGS: Final = {"IGNORECASE": re.IGNORECASE, "MULTILINE": re.MULTILINE, "DOTALL": re.DOTALL}
+_FLAGS: Final = {"IGNORECASE": "i", "MULTILINE": "m", "DOTALL": "s"}
 _OUR_KEYS: Final = frozenset({"id", "version", "threat", "title_ar", "alert"})
 
 
-class UnsupportedError(ValueError):
-    """What the rule asks for is not built; the caller adds file and line."""
+_POLICY: Final = SigmaPolicy(regex_engine=ENGINE)
 
 
 class Common(TypedDict):
@@ -132,7 +133,7 @@ def _common(file: str, document: Document, parsed: Any) -> Common:
 
 def _rule(file: str, document: Document) -> SigmaRule:
     try:
-        parsed = ParsedRule.from_dict(dict(document.value))
+        parsed = ParsedRule.from_dict(dict(document.value), policy=_POLICY)
     except SigmaError as error:
         raise RuleError(file, document.line_of("detection"), _words(error)) from error
     except (TypeError, AttributeError, ValueError, KeyError) as error:
@@ -163,7 +164,7 @@ def _condition(file: str, document: Document, parsed: Any, source: Source) -> No
     for name, detection in parsed.detection.detections.items():
         try:
             detections[name] = _detection(detection, source)
-        except (UnsupportedError, SigmaError, re.error) as error:
+        except (UnsupportedError, SigmaError, ENGINE.error) as error:
             raise RuleError(file, document.line_of("detection", name), _words(error)) from error
     try:
         trees = [one.parse(postprocess=False) for one in parsed.detection.parsed_condition]
@@ -273,19 +274,18 @@ def _text(names: Names, value: Any, *, anywhere: bool) -> Node:
         raise UnsupportedError("placeholders (%name%) are not supported")
     special = {SpecialChars.WILDCARD_MULTI: wildcard.MANY, SpecialChars.WILDCARD_SINGLE: wildcard.ONE}
     parts = [part if isinstance(part, str) else special[part] for part in value.s]
-    return wildcard.node(names, parts, cased=isinstance(value, SigmaCasedString), anywhere=anywhere)
+    cased = isinstance(value, SigmaCasedString)
+    return wildcard.node(names, parts, cased=cased, anywhere=anywhere, compile=ENGINE.compile)
 
 
 def _pattern(names: Names, value: Any, modifiers: list[Any]) -> Node:
     """Sigma's `re` is found anywhere in the text and minds case, unless a modifier says otherwise."""
-    flags = 0
-    for flag in value.flags:
-        flags |= _FLAGS[flag.name]
+    letters = "".join(sorted(_FLAGS[flag.name] for flag in value.flags))
     before = r"\A" if SigmaStartswithModifier in modifiers else ""
-    after = r"\Z" if SigmaEndswithModifier in modifiers else ""
-    return Pattern(
-        names, re.compile(f"{before}(?:{value.regexp})(?:{after})" if before or after else str(value.regexp), flags)
-    )
+    after = r"\z" if SigmaEndswithModifier in modifiers else ""
+    flags = f"(?{letters})" if letters else ""
+    literal = "" if letters else needed(str(value.regexp))
+    return Pattern(names, ENGINE.compile(f"{flags}{before}(?:{value.regexp}){after}"), literal)
 
 
 # --- correlations -----------------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def _pattern(names: Names, value: Any, modifiers: list[Any]) -> Node:
 
 def _correlation(file: str, document: Document) -> CorrelationRule:
     try:
-        parsed = SigmaCorrelationRule.from_dict(dict(document.value))
+        parsed = SigmaCorrelationRule.from_dict(dict(document.value), policy=_POLICY)
     except SigmaError as error:
         raise RuleError(file, document.line_of("correlation"), _words(error)) from error
     except (TypeError, AttributeError, ValueError, KeyError) as error:
@@ -302,7 +302,7 @@ def _correlation(file: str, document: Document) -> CorrelationRule:
     if kind not in get_args(CorrelationType):
         raise RuleError(file, document.line_of("correlation", "type"), f"the type {kind!r} is not supported")
     try:
-        condition = _correlation_condition(kind, parsed.condition)
+        condition = condition_of(kind, parsed.condition)
     except UnsupportedError as error:
         raise RuleError(file, document.line_of("correlation", "condition"), _words(error)) from error
     named = [one.reference for one in parsed.rules] if parsed.rules else parsed.condition.get_referenced_rules()
@@ -316,27 +316,3 @@ def _correlation(file: str, document: Document) -> CorrelationRule:
         generate=parsed.generate,
         **_common(file, document, parsed),
     )
-
-
-def _correlation_condition(kind: str, condition: Any) -> Compare | Expression:
-    if hasattr(condition, "parsed"):
-        if kind == "temporal_ordered":
-            raise UnsupportedError("an expression says no order: use a list of rules with temporal_ordered")
-        return _expression(condition.parsed)
-    fields = condition.fieldref
-    names = tuple(fields) if isinstance(fields, list) else (fields,) if fields else ()
-    percentile = condition.percentile
-    if kind == "value_percentile" and (percentile is None or not 0 <= percentile <= 100):
-        raise UnsupportedError("value_percentile wants `percentile` between 0 and 100")
-    if len(names) > 1 and kind != "value_count":
-        raise UnsupportedError("only value_count takes several fields")
-    return Compare(condition.op.name.lower(), condition.count, names, percentile)
-
-
-def _expression(part: Any) -> Expression:
-    if isinstance(part, Reference):
-        return Expression("rule", rule=part.reference)
-    inner = tuple(_expression(one) for one in part.args)
-    if isinstance(part, CorrelationConditionNOT):
-        return Expression("not", inner)
-    return Expression("and" if isinstance(part, CorrelationConditionAND) else "or", inner)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final
 
-from rules.predicate import Exists, Node, Pattern, Text
+from rules.predicate import Exists, Glob, Node, Pattern, Regex, Text
 
 
 class Wild(Enum):
@@ -21,8 +21,10 @@ MANY: Final = Wild.MANY
 ONE: Final = Wild.ONE
 
 
-def node(names: tuple[str, ...], parts: Sequence[str | Wild], *, cased: bool, anywhere: bool) -> Node:
-    """`parts` in order; `anywhere`: as if the text stood between two `*`."""
+def node(
+    names: tuple[str, ...], parts: Sequence[str | Wild], *, cased: bool, anywhere: bool, compile: Callable[[str], Regex]
+) -> Node:
+    """`parts` in order; `anywhere`: as if the text stood between two `*`; `compile`: an engine of linear time."""
     inner = list(parts)
     ends = anywhere or inner[:1] == [MANY]
     starts = anywhere or inner[-1:] == [MANY]
@@ -35,6 +37,8 @@ def node(names: tuple[str, ...], parts: Sequence[str | Wild], *, cased: bool, an
     if len(folded) == len(literals) <= 1:
         literal = "".join(literals)
         return Text(names, literal, starts, ends, cased) if literal or not starts else Exists(names, True)
+    if ONE not in folded:
+        return Glob(names, tuple(literals), starts, ends, cased)
     body = "".join(part.value if isinstance(part, Wild) else re.escape(part) for part in folded)
-    pattern = re.compile(("" if ends else r"\A") + body + ("" if starts else r"\Z"), re.DOTALL)
+    pattern = compile("(?s)" + ("" if ends else r"\A") + body + ("" if starts else r"\z"))
     return Pattern(names, pattern, max(literals, key=len, default="").lower(), lowered=not cased)
