@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy import demo
 from hudhud.entity import Entity, Registry
 from sensors import dissect
 
@@ -37,9 +36,12 @@ def make_capture(
     seed: int = 1,
 ) -> int:
     """Write the capture (pcap, Ethernet) to `path`; the number of packets. `run_id` stands in the egress's HELO."""
-    country = registry or demo.demo_registry()
+    if registry is None:
+        from deploy.demo import demo_registry
+
+        registry = demo_registry()
     dice = random.Random(seed)  # noqa: S311 - a reproducible play, nothing secret
-    morning = _Morning(country, run_id, dice, start.timestamp())
+    morning = _Morning(registry, run_id, dice, start.timestamp())
     packets = sorted(morning.packets(), key=lambda packet: float(packet.time))
     scapy = dissect.layers()
     with scapy.PcapWriter(str(path), linktype=1, nano=False) as writer:

@@ -29,13 +29,20 @@ Registries = Annotated[
     Path | None, Parameter(name="--registry", help="A registry.toml: applies the privacy rules and runs the detectors.")
 ]
 Output = Annotated[
-    Path | None, Parameter(name="--ndjson", help="Where events go, one ECS document a line; - is standard output.")
+    Path | None,
+    Parameter(
+        name="--ndjson",
+        allow_leading_hyphen=True,
+        help="Where events go, one ECS document a line; - is standard output.",
+    ),
 ]
 
 
 @app.command
 def read(
-    files: Annotated[list[Path], Parameter(help="pcap, pcapng, gzip of both; - is standard input.")],
+    files: Annotated[
+        list[Path], Parameter(allow_leading_hyphen=True, help="pcap, pcapng, gzip of both; - is standard input.")
+    ],
     /,
     *,
     ndjson: Output = None,

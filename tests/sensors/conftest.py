@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from deploy.demo import demo_registry
 from hudhud.entity import Registry
+from hudhud.registry import parse_registry
 from tests.sensors.traffic import Sensor
 
 
 @pytest.fixture(scope="session")
 def registry() -> Registry:
-    return demo_registry()
+    text = Path(__file__).parents[2].joinpath("hudhud", "demo", "registry.toml").read_bytes()
+    return parse_registry({"registry.toml": text}, version="demo")
 
 
 @pytest.fixture
