@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 
 from mail.content import decode
-from mail.content.magic import detect
 
 MIN_DECODED = 32  # octets; what is shorter is no file
 MAX_FOUND = 100  # in one text
 
-_LINE = rb"[>| \t]{0,8}[A-Za-z0-9+/_-]{%d,}={0,2}[ \t]*"
+_LINE = rb"(?!--)[>| \t]{0,8}[A-Za-z0-9+/_-]{%d,}={0,2}[ \t]*"
 _LINES = re.compile(rb"(?:^|(?<=\n))(?:" + _LINE % 38 + rb"\r?\n){1,}(?:" + _LINE % 2 + rb")?")
 _DATA_URL = re.compile(
     rb"data:([a-z0-9.+/-]{0,100})((?:;[^,;\s\"']{0,100}){0,5}?);base64,((?:[A-Za-z0-9+/=]|%[0-9a-f]{2}|\s){20,})", re.I
@@ -38,5 +37,5 @@ def _carve(data: bytes) -> Iterator[tuple[str, str, bytes]]:
     for pattern in (_LINES, _ONE_LINE):
         for match in pattern.finditer(data):
             decoded = decode.base64(re.sub(rb"(?m)^[>| \t]+", b"", match[0]))[0]
-            if len(decoded) >= MIN_DECODED and detect(decoded) != "data":
+            if len(decoded) >= MIN_DECODED and decode.plausible(decoded):
                 yield "", "", decoded

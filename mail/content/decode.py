@@ -10,12 +10,14 @@ from typing import Final
 
 from mail.content.magic import detect
 
+MAX_PARAGRAPHS = 8  # of a base64 body that are read by themselves
 MIN_SNIFFED = 24  # characters of base64 that are worth a try where nobody declared it
 
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64: Final = bytes(set(range(256)) - set(_ALPHABET))
 _NOT_BASE64_OR_PAD: Final = bytes(set(range(256)) - set(_ALPHABET + b"="))
 _SPACE: Final = b" \t\r\n"
+_PARAGRAPH = re.compile(rb"\r?\n[\s]*\n\s*")
 _BASE64_START = re.compile(rb"[A-Za-z0-9+/]+")
 _QP_BAD = re.compile(rb"=(?![0-9A-F]{2}|\r?\n)")
 _QP_JUNK: Final = (
@@ -76,7 +78,9 @@ def every_way(data: bytes, encodings: tuple[str, ...], *, text: bool = True) -> 
     """
     for encoding in encodings or ("7bit",):
         if encoding in BASE64_NAMES:
-            yield from base64_ways(data)
+            for count, decoded in enumerate(base64_ways(data)):
+                if count == 0 or plausible(decoded):
+                    yield decoded
         elif encoding == "quoted-printable":
             yield from _both_ends(qp_ways(data), text)
         elif encoding in UU_NAMES:
@@ -91,17 +95,28 @@ def every_way(data: bytes, encodings: tuple[str, ...], *, text: bool = True) -> 
 def sniffed(data: bytes, encodings: tuple[str, ...] = ()) -> Iterator[bytes]:
     """What it looks like though nobody declared it, where that gives a file or text."""
     if "base64" not in encodings and looks_base64(data):
-        yield from (decoded for decoded in base64_ways(data) if detect(decoded) != "data")
+        yield from (decoded for decoded in base64_ways(data) if plausible(decoded))
     if "quoted-printable" not in encodings and (b"=3D" in data or b"=\r\n" in data or b"=\n" in data):
         decoded = a2b_qp(data)
         if "base64" in encodings or looks_base64(decoded):
-            yield from (twice for twice in base64_ways(decoded) if detect(twice) != "data")
+            yield from (twice for twice in base64_ways(decoded) if plausible(twice))
     if b"begin" in data[:64].lower():
         yield from (decoded for _, decoded in uuencoded(data))
     if b"=ybegin" in data:
         yield from (decoded for _, decoded in yencoded(data))
     if b"BinHex 4" in data:
         yield from (decoded for _, decoded in binhexed(data))
+
+
+def plausible(decoded: bytes) -> bool:
+    """Whether it is a kind of file that is known, or text; not octets of a wrong guess."""
+    kind = detect(decoded)
+    if kind != "text":
+        return kind not in ("data", "") or b"PK\x03\x04" in decoded[:4096]
+    try:
+        return bool(decoded[:4096].decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return error.start > 4000
 
 
 def _both_ends(readings: Iterable[bytes], text: bool) -> Iterator[bytes]:
@@ -129,7 +144,8 @@ def base64_ways(data: bytes) -> Iterator[bytes]:
         yield b"".join(_quads(piece) for piece in kept.split(b"=") if piece)  # starts anew after padding
         yield _quads(kept.replace(b"=", b""))  # goes on past it
         yield _quads(kept.replace(b"=", b"A"))  # takes it for zero
-        yield b"".join(_quads(kept[at : at + 4].replace(b"=", b"")) for at in range(0, len(kept), 4))
+        if kept.count(b"=") * 64 > len(kept):  # quadruple by quadruple
+            yield b"".join(_quads(kept[at : at + 4].replace(b"=", b"")) for at in range(0, len(kept), 4))
     packed = data.translate(None, _SPACE)
     lines = [line.strip() for line in data.splitlines() if line.strip()]
     if len(kept) != len(packed):
@@ -139,7 +155,9 @@ def base64_ways(data: bytes) -> Iterator[bytes]:
         yield _joined([line for line in lines if not line.translate(None, _ALPHABET + b"=")])  # skips such lines
         if b"-" in packed or b"_" in packed:
             yield _quads(packed.translate(_URL_SAFE).translate(None, _NOT_BASE64))
-    if any(len(line) % 4 for line in lines[:-1]):
+    if 1 < len(paragraphs := _PARAGRAPH.split(data.strip())) <= MAX_PARAGRAPHS:
+        yield from (_joined([paragraph]) for paragraph in paragraphs)  # begins or ends at an empty line
+    if sum(len(line) % 4 > 0 for line in lines[:-1]) * 4 > len(lines):
         yield b"".join(_quads(line.translate(None, _NOT_BASE64)) for line in lines)  # each line by itself
         yield _joined([line[: len(line) // 4 * 4] for line in lines])  # whole quadruples of each line
 
@@ -154,6 +172,8 @@ def looks_base64(data: bytes) -> bool:
     packed = start.translate(None, _SPACE)
     if len(packed) < MIN_SNIFFED or start.count(b" ") * 20 > len(packed):
         return False
+    if start.split(b"\n", 1)[0].strip().translate(None, _ALPHABET + b"="):
+        return False  # a field or a sentence before it
     return len(packed.translate(None, _ALPHABET + b"=")) * 20 <= len(packed)
 
 

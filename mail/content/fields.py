@@ -21,8 +21,8 @@ _LOOSE_FIELD = re.compile(
 )
 _TYPE = re.compile(rb"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(?=;|$)")
 _FIRST = re.compile(rb"\s*([a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?)\s*(?=;|$)", re.I)
-_PLAIN_PARAM = re.compile(rb';\s*([a-z0-9-]+)=(?:"([^"\\]*)"|([^\s;"()<>@,:\\/\[\]?=]+))\s*(?=;|$)', re.I)
-_ODD = re.compile(rb"[(*\\\x00\x80-\xff]|=\?")
+_PLAIN_PARAM = re.compile(rb';\s*([a-z0-9*-]+)=(?:"([^"\\]*)"|([^\s;"()<>@,:\\\[\]=]+))\s*(?=;|$)', re.I)
+_ODD = re.compile(rb"\x00|=\?[^?]*\?[^\s\"]*[\s;]?boundary", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +65,44 @@ def read_loosely(head: bytes) -> Head:
 
 
 def _plain(found: dict[bytes, bytes]) -> Head | None:
-    """None where a field is not exactly in the grammar."""
+    """None where a field is not in the grammar. Names may stand in RFC 2231 pieces or, as is usual, RFC 2047 words."""
     kind, params = _plain_params(found.get(b"type", b""))
     place, more = _plain_params(found.get(b"disposition", b""))
     encoding = found.get(b"transfer-encoding", b"7bit").strip().lower()
     if kind is None or place is None or encoding not in _ENCODINGS:
         return None
-    names = [more[b"filename"]] if b"filename" in more else []
-    if b"name" in params and params[b"name"] not in names:
-        names.append(params[b"name"])
-    if any(b"=?" in name for name in names):
+    names = (
+        *_plain_names(found.get(b"disposition", b""), more, b"filename"),
+        *_plain_names(found.get(b"type", b""), params, b"name"),
+    )
+    boundary = params.get(b"boundary", b"").rstrip()
+    pieces = [key for key in (*params, *more) if b"*" in key]
+    if any(key.startswith(b"boundary*") for key in pieces) or pieces != sorted(pieces, key=_number):
         return None
     return Head(
-        types=(kind.decode(),) if kind else (),
-        boundaries=(params[b"boundary"].rstrip(),) if params.get(b"boundary", b"").strip() else (),
+        types=(kind.decode("ascii", "replace"),) if kind else (),
+        boundaries=(boundary,) if boundary else (),
         encodings=(encoding.decode(),) if b"transfer-encoding" in found else (),
-        names=tuple(name.decode() for name in names if name),
-        disposition=place.decode(),
-        charset=params.get(b"charset", b"").decode().lower(),
+        names=tuple(dict.fromkeys(names)),
+        disposition=place.decode("ascii", "replace"),
+        charset=params.get(b"charset", b"").decode("ascii", "replace").lower(),
     )
+
+
+def _number(key: bytes) -> int:
+    """The number of an RFC 2231 piece: name*2* is 2."""
+    digits = key.partition(b"*")[2].rstrip(b"*")
+    return int(digits[:4]) if digits.isdigit() else 0
+
+
+def _plain_names(field: bytes, params: dict[bytes, bytes], wanted: bytes) -> list[str]:
+    """The name as programs that keep to RFC 2231 show it, then the plain parameter where both stand."""
+    found = []
+    if any(key.startswith(wanted + b"*") for key in params):
+        found = values(field, wanted.decode())[:1]
+    if wanted in params:
+        found.append(decode_words(params[wanted]))
+    return [name.decode("utf-8", "replace") for name in found if name]
 
 
 _ENCODINGS: Final = frozenset({b"7bit", b"8bit", b"binary", b"base64", b"quoted-printable"})

@@ -14,12 +14,12 @@ from mail.content.tree import Emit, Leaf, header_end
 
 MAX_BLOCKS = 300  # header blocks anywhere in a message that are tried as the beginning of a part
 MAX_BOUNDARIES = 20  # candidates at one place
-WORK_FACTOR = 24  # octets read in all, as a multiple of the message's size
-MIN_WORK = 4 * 1024 * 1024  # octets
+WORK_FACTOR = 12  # octets read in all, as a multiple of the message's size
+MIN_WORK = 2 * 1024 * 1024  # octets
 
 _GUESS = re.compile(rb"(?:^|\n)--([^\r\n]{1,200}?)[ \t]*\r?\n(?=[ \t]*content[ \t]*-|[!-9;-~]{1,40}:|\r?\n)", re.I)
 _BLOCK = re.compile(rb"(?:^|[\r\n])[ \t]*content[ \t]*-[ \t]*(?:type|transfer-encoding|disposition)[ \t]*[:=]", re.I)
-_BLANK = re.compile(rb"(?:\r\n|\n|\r)[ \t]*(?:\r\n|\n|\r)")
+_BLANK = re.compile(rb"(?:\r\n|\n|\r(?!\n))[ \t]*(?:\r\n|\n|\r(?!\n))")
 _FIELDS = re.compile(rb"(?:(?:[!-9;-~]+[ \t]*:|[ \t]|From |\xef\xbb\xbf)[^\r\n]*(?:\r\n|\n|\r))*")
 _DELIMITER = re.compile(rb"(?:\r\n|\n|\r)--[^\r\n]")
 
@@ -33,6 +33,7 @@ class Loose:
     limits: set[str] = field(default_factory=set)
     _work: int = 0
     _done: set[int] = field(default_factory=set)
+    _boundaries: dict[bytes, None] = field(default_factory=dict)
 
     def read(self, data: bytes) -> None:
         """A whole message, as it is and without NULs; the stdlib's reading is one of the ways."""
@@ -67,6 +68,7 @@ class Loose:
         if multipart or not head.types:
             guessed = [match[1] for match in _GUESS.finditer(body)]
             boundaries += [b for b in dict.fromkeys(guessed) if b not in boundaries][:MAX_BOUNDARIES]
+        self._boundaries |= dict.fromkeys(boundaries)
         for boundary in boundaries:
             for piece in _pieces(body, boundary):
                 self._entity(piece, depth + 1)
@@ -74,9 +76,13 @@ class Loose:
         if boundaries and not plain:
             return
         declared = bool(head.types or head.encodings or head.names)
+        body = self._cut(body)
+        self._work -= len(body)
         tried: set[int] = set()
         for data in (
-            decode.every_way(body, head.encodings, text=plain[:5] == "text/") if declared else decode.sniffed(body)
+            decode.every_way(body, head.encodings, text=plain[:5] in ("", "text/", "messa"))
+            if declared
+            else decode.sniffed(body)
         ):
             self._work -= len(data)
             if hash(data) in tried or self._work < 0:
@@ -85,6 +91,11 @@ class Loose:
             if plain.startswith("message/") or (multipart and data is not body):
                 self._entity(data, depth + 1)
             self.emit(Leaf("", head, data, plain or "text/plain"))
+
+    def _cut(self, body: bytes) -> bytes:
+        """What stands before the first delimiter of any multipart around it."""
+        found = [at for b in tuple(self._boundaries)[:MAX_BOUNDARIES] if (at := body.find(b"\n--" + b)) >= 0]
+        return body[: min(found) + 1] if found else body
 
     def _stdlib(self, data: bytes) -> None:
         try:

@@ -34,30 +34,31 @@ def values(field: bytes, wanted: str) -> list[bytes]:
 
 
 def _read(text: bytes, wanted: str) -> list[bytes]:
-    """The whole values, and the pieces joined by number and in the order they stand."""
+    """The pieces joined by number and in the order they stand, then values with a charset, then plain ones."""
     pieces: list[tuple[int, bytes]] = []
-    whole: list[bytes] = []
+    named: list[bytes] = []
+    plain: list[bytes] = []
     charset = ""
     for raw_name, raw in _PARAM.findall(text):
         match = _NAME.match(raw_name.decode("ascii", "replace").lower())
         if match is None or match[1] != wanted:
             continue
         value = _unquoted(raw)
-        plain = value
-        if match[3]:
-            named, value = _extended(value)
-            charset = charset or named
         if match[2] is not None:
+            said, value = _extended(value) if match[3] else ("", value)
+            charset = charset or said
             pieces.append((int(match[2]), value))
             continue
-        whole += [_to_utf8(value, charset) if match[3] else value, plain]
+        if match[3]:
+            said, decoded = _extended(value)
+            named.append(_to_utf8(decoded, said))
+        plain.append(value)
         if raw[:1] != b'"' and value.split():
-            whole.append(value.split(None, 1)[0])
-    if not pieces:
-        return whole
+            plain.append(value.split(None, 1)[0])
     ordered = b"".join(value for _, value in sorted(pieces[:MAX_PIECES], key=lambda piece: piece[0]))
     standing = b"".join(value for _, value in pieces[:MAX_PIECES])
-    return [_to_utf8(ordered, charset), _to_utf8(standing, charset), *whole]
+    joined = [_to_utf8(ordered, charset), _to_utf8(standing, charset)] if pieces else []
+    return [*joined, *named, *plain]
 
 
 def _extended(value: bytes) -> tuple[str, bytes]:

@@ -155,7 +155,7 @@ def read(data: bytes, *, max_parts: int = MAX_PARTS, max_depth: int = MAX_DEPTH)
             one.readings["lenient"] = None
     if doubtful or strict.carvable:
         _carve_all(collector)
-    kept = [one for one in collector.found if not doubtful or _worth_keeping(one, collector)]
+    kept = [one for one in collector.found if not doubtful or _worth_keeping(one, collector, data)]
     return Contents(
         parts=tuple(_part(one) for one in kept),
         ambiguous=tuple(sorted(_ambiguous(kept))) if doubtful else (),
@@ -170,12 +170,16 @@ def _carve_all(collector: _Collector) -> None:
                 collector.carved(one, number, name, media_type, data)
 
 
-def _worth_keeping(one: _Found, collector: _Collector) -> bool:
-    """What has no name and only the lenient reading cuts out of a text that is there anyway says nothing new."""
-    if "strict" in one.readings or one.names or one.detected not in (*TEXTS, "html", "xml", "script"):
+def _worth_keeping(one: _Found, collector: _Collector, raw: bytes) -> bool:
+    """A text that only the lenient reading cuts out of what stands there anyway says nothing new."""
+    if "strict" in one.readings or one.detected not in (*TEXTS, "html", "xml", "script"):
         return True
     text = one.leaf.data.strip()
     if len(text) < SMALL:
+        return False
+    if one.names and not any(one.names.keys() & other.names.keys() for other in collector.found if other is not one):
+        return True
+    if one.detected in TEXTS and (text in raw or text in raw.replace(b"\r\n", b"\n")):
         return False
     return not any(text in other.leaf.data for other in collector.found if "strict" in other.readings)
 
@@ -186,9 +190,9 @@ def _ambiguous(kept: list[_Found]) -> set[str]:
     for one in kept:
         if "strict" not in one.readings and "lenient" in one.readings and (one.names or one.detected not in TEXTS):
             reasons.add("hidden-part")
-        if "strict" in one.readings and "lenient" not in one.readings and one.leaf.data.strip():
+        if one.names and "strict" in one.readings and "lenient" not in one.readings and one.leaf.data.strip():
             reasons.add("strict-only-part")
-        if len({name.rpartition(".")[2].lower() for name in one.names}) > 1:
+        if len({name.rpartition(".")[2].lower() for name in one.names if "=?" not in name}) > 1:
             reasons.add("several-names")
     return reasons
 
