@@ -126,11 +126,11 @@ def _blame(sources: Mapping[str, str]) -> None:
 def _read_pack(name: str, data: bytes) -> Iterable[Rule]:
     """The rules of one pack with their metas; private ones name no hit, they count as text of those that use them."""
     text = _text(name, data)
+    compiled = list(_compile({name: text}))
     found = list(_RULE_LINE.finditer(text))
-    ends = [match.start() for match in found[1:]] + [len(text)]
+    ends = [*(match.start() for match in found[1:]), len(text)][: len(found)]
     bodies = {match[1]: text[match.start() : end].strip() for match, end in zip(found, ends, strict=True)}
     lines = {match[1]: text.count("\n", 0, match.start(1)) + 1 for match in found}
-    compiled = list(_compile({name: text}))
     private = [rule.identifier for rule in compiled if rule.is_private]
     for rule in compiled:
         if not rule.is_private:
