@@ -30,6 +30,17 @@ _REF = re.compile(
 _HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->", re.I | re.S)
 _TAG = re.compile(r"<[^>]{0,4000}>")
 _TRAIL = ".,;:!?)]}>'\"»”’،؛؟"
+NAMESPACES: Final = (
+    "http://schemas.openxmlformats.org/",
+    "http://schemas.microsoft.com/",
+    "http://www.w3.org/",
+    "http://purl.org/",
+    "http://ns.adobe.com/",
+    "http://purl.oclc.org/",
+    "urn:",
+)
+"""Names of XML vocabularies that look like addresses; nobody follows them."""
+
 _TEXT_TYPES: Final = frozenset({"text", "html", "xml", "svg", "script", "data"})
 _URL_TYPES: Final = _TEXT_TYPES | {"pdf", "rtf", "lnk"}
 
@@ -52,7 +63,8 @@ def features(parts: Iterable[Part], settings: Content) -> Features:
         if part.detected_type in _URL_TYPES and len(urls) < settings.max_urls:
             source = to_text(part.data[:MAX_TEXT], part.charset)
             for url in find_urls(source):
-                urls.setdefault(url)
+                if not url.startswith(NAMESPACES):
+                    urls.setdefault(url)
             if part.is_body and part.detected_type in _TEXT_TYPES:
                 texts.append(visible(source, is_html="html" in (part.detected_type, part.media_type[5:])))
         if (

@@ -16,6 +16,7 @@ from mail.content.opened import Budget, Entry, Opened
 
 MAX_RAW: Final = 64 * 1024 * 1024  # octets of a damaged member that are looked at
 
+_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error)
 _LOCAL = re.compile(rb"PK\x03\x04(?=.{22}[\x00-\xff])", re.S)
 _DULL = re.compile(r"(?:\.(?:png|jpe?g|gif|emf|wmf|tiff?|ttf|odttf|svg|wdp)|/(?:styles|theme\d*|fontTable|settings"
                    r"|webSettings|sharedStrings|calcChain|presProps|viewProps|tableStyles|numbering|stylesWithEffects)\.xml)$"
@@ -31,46 +32,32 @@ def unzip(data: bytes, budget: Budget, *, office: bool = False) -> Opened:
     entries: list[Entry] = []
     encrypted = False
     problem = ""
-    offsets: set[int] = set()
+    known: list[tuple[int, int]] = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             infos = file.infolist()[: budget.files + 1]
-            shift = file.start_dir - _directory_offset(data) if infos else 0
+            known = [(info.header_offset, info.header_offset + 30) for info in infos]
             for info in infos:
-                offsets.add(info.header_offset)
-                offsets.add(info.header_offset + max(shift, 0))
                 if info.is_dir() or (office and _DULL.search(info.filename)):
                     continue
                 encrypted |= bool(info.flag_bits & 1)
                 entry, trouble = _member(file, info, budget)
                 problem = problem or trouble
                 entries.append(entry)
+                if not trouble:
+                    known.append((info.header_offset, info.header_offset + 30 + info.compress_size))
                 if not budget.take(len(entry.data)):
                     break
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        ValueError,
-        struct.error,
-        UnicodeError,
-    ) as error:
+    except _DAMAGE as error:
         problem = f"damaged ({type(error).__name__})"
     except (NotImplementedError, RuntimeError):
         problem = "method"
-    for entry, locked in _hidden(data, offsets, budget):
+    for entry, locked in _hidden(data, sorted(known), budget):
         encrypted |= locked
         entries.append(entry)
     if entries and problem.startswith("damaged"):
         problem = ""
     return Opened(tuple(entries), encrypted, (), problem)
-
-
-def _directory_offset(data: bytes) -> int:
-    at = data.rfind(b"PK\x05\x06")
-    return int.from_bytes(data[at + 16 : at + 20], "little") if at >= 0 else 0
 
 
 def _member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) -> tuple[Entry, str]:
@@ -94,12 +81,18 @@ def _raw_member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) ->
     return _local_entry(source.read(min(info.compress_size + 30 + 2 * 65536, MAX_RAW)), budget)[0].data
 
 
-def _hidden(data: bytes, known: set[int], budget: Budget) -> Iterator[tuple[Entry, bool]]:
-    """Files that no directory names: in front of a second archive, behind it, or where the directory is broken."""
-    end = -1
+def _hidden(data: bytes, known: list[tuple[int, int]], budget: Budget) -> Iterator[tuple[Entry, bool]]:
+    """Files that no directory names: in front of a second archive, behind it, or where the directory is broken.
+
+    `known` are the spans of those that were read, in order; what a stored archive in it holds is read with that one.
+    """
+    end, spans = -1, iter([*known, (len(data), len(data))])
+    start, stop = next(spans)
     for match in _LOCAL.finditer(data):
         at = match.start()
-        if at in known or at < end:
+        while at >= stop and start < len(data):
+            start, stop = next(spans)
+        if start <= at < stop or at < end:
             continue
         entry, locked, length = _local_entry(data[at:], budget)
         end = at + length
