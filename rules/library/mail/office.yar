@@ -50,7 +50,7 @@ rule vba_dropper
         $act_memory = "virtualalloc" nocase
         $act_thread = "createthread" nocase
     condition:
-        part != "body" and ($source or $compressed or $project or $sub)
+        part != "body" and ($source or $compressed or $project or $sub or media_type == "text/x-vba")
         and ($sub or any of ($auto*)) and any of ($act*)
 }
 

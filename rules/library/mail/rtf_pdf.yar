@@ -7,7 +7,8 @@ private rule pdf_file
     strings:
         $magic = "%PDF-"
     condition:
-        $magic in (0..1024)
+        // the relay hands over what stood compressed in a PDF's streams as a part of this type
+        $magic in (0..1024) or media_type == "application/x-pdf-streams"
 }
 
 rule rtf_object_update
