@@ -109,9 +109,12 @@ def office(job: Job) -> Opened:
         parser = olevba.VBA_Parser(job.name or "file", data=job.data)
         encrypted = bool(parser.detect_is_encrypted()) if hasattr(parser, "detect_is_encrypted") else False
         if parser.detect_vba_macros():
-            for _, _, name, code in parser.extract_macros():
-                text = code if isinstance(code, bytes) else str(code).encode("utf-8", "replace")
-                entries.append(Entry(f"{name}" or "macro", text, media_type="text/x-vba"))
+            modules = [
+                code if isinstance(code, bytes) else str(code).encode("utf-8", "replace")
+                for _, _, _, code in parser.extract_macros()
+            ]
+            # as one text: what starts by itself is often in one module and what it starts in another
+            entries.append(Entry("macros.bas", b"\r\n".join(modules), media_type="text/x-vba"))
     return _within(entries, job, encrypted)
 
 
