@@ -68,7 +68,7 @@ rule vba_present
         $project = "_VBA_PROJECT" wide
         $compressed = { 41 74 74 72 69 62 75 74 00 65 20 56 42 5F 4E 61 6D }
     condition:
-        (office_xml and $member) or (ole_file and ($project or $compressed))
+        (office_xml and $member) or (ole_file and ($project or $compressed)) or media_type == "text/x-vba"
 }
 
 rule dde_word
