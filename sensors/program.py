@@ -142,7 +142,7 @@ class Program:
         folder = self._captures / (DAMAGED if done.problem and not done.packets else FINISHED)
         folder.mkdir(exist_ok=True)
         path.replace(folder / path.name)
-        replay.forget(self._database, path, key)
+        replay.forget(self._database, key)
 
     def _trim(self) -> None:
         self._journal.trim(self._cursor.position)

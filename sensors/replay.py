@@ -97,7 +97,7 @@ def replay(path: Path, database: Database, registry: Registry, settings: Sensor,
     return Replayed(capture.packets, events, offset, problem)
 
 
-def forget(database: Database, path: Path, key: str) -> None:
+def forget(database: Database, key: str) -> None:
     """The capture was put away: laid again, it is replayed again."""
     database.commit_now(lambda connection: _execute(connection, "DELETE FROM replayed WHERE capture = ?", (key,)))
 
