@@ -69,7 +69,7 @@ async def capture(lab: Lab) -> list[Outcome]:
     """6. A server that speaks SMTP abroad: an incident for its body. Webmail: counted, nobody named."""
     egress = await matching(lab, lambda text: "SMTP-EGRESS" in text and lab.run in text)
     entities = {str(code) for one in egress for code in _list(one.get("entities"))}
-    counts = await lab.json_lines("cert", "events", "search", f"rule.id:HS-WEBMAIL-COUNT AND {lab.run}")
+    counts = await lab.json_lines("cert", "events", "search", f"rule.id:HS-WEBMAIL-COUNT AND hudhud.run:{lab.run}")
     named = [one for one in counts if "source" in one]
     everything = await lab.json_lines("cert", "events", "search", "webmail.freemail.example", "--limit", "500")
     seen = f"{len(counts)} counts" if not named else f"{len(named)} name a host"
