@@ -13,6 +13,7 @@ from typing import Final
 from hudhud import codec
 from hudhud.entity import Registry
 from hudhud.event import Value, format_time, nest
+from mail.content.features import host_of
 from mail.envelope import Envelope
 from mail.message import Message
 from mail.verdict import Disposition, Finding, Judgement, Verdict
@@ -179,16 +180,9 @@ def _of_judgement(judgement: Judgement) -> dict[str, Value]:
     return {
         "email.attachments.file.name": [part.name for part in files] or None,
         "email.attachments.file.hash.sha256": [part.sha256 for part in files] or None,
-        "url.domain": _listed(filter(None, map(_host, judgement.urls))),
+        "url.domain": _listed(filter(None, map(host_of, judgement.urls))),
         "hudhud.mail.lure": list(judgement.lure) or None,
     }
-
-
-def _host(url: str) -> str:
-    """The host of a URL, lower case, without log-in and port."""
-    rest = url.partition("://")[2] or url
-    host = rest.partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
-    return host.partition(":")[0].lower() if not host.startswith("[") else host.partition("]")[0].strip("[")
 
 
 def _listed(values: Iterable[str]) -> list[str] | None:

@@ -1,0 +1,185 @@
+"""One worker of the relay: `python -m mail.worker`, started by the supervisor with its listening sockets.
+
+It has a loop, a shard of the spool and the sessions that its sockets bring. When its life line closes, because the
+supervisor is gone, it finishes and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import uvloop
+
+from hudhud import config as configuration
+from hudhud import log, tls
+from hudhud.audit import Audit
+from hudhud.cli import Exit
+from hudhud.clock import SYSTEM, Clock
+from hudhud.keys import SigningKey
+from hudhud.settings import Settings
+from mail.bodies import wrapping_key
+from mail.content.examine import Examiner
+from mail.control import Control
+from mail.dialog import HEAVY, House
+from mail.dns import LiveResolver
+from mail.envelope import Listener
+from mail.judging import Judging
+from mail.limits import Limits
+from mail.listener import Door
+from mail.live import live_releases
+from mail.login import LiveAccounts, Login
+from mail.relay import Relay
+from mail.served import Ground, Served, serve
+from mail.shard import ShardTaken
+from mail.strikes import Strikes
+from mail.telling import Telling
+from mail.threads import SpoolThreads
+from mail.watch import Watch
+
+DRAIN_S: Final = 8.0  # seconds that sessions have to finish when the worker is told to stop
+SHARD_WAIT_S: Final = 20.0  # seconds that the shard's last owner has to let it go
+READY: Final = b"ready\n"
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the supervisor gives a worker: its number, listening sockets and life line, as file descriptors."""
+
+    number: int
+    sockets: tuple[tuple[Listener, int], ...]
+    life: int
+
+
+async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
+    """Serve until told to stop. Raises what made the worker unusable."""
+    stop = asyncio.Event()
+    life = _life_line(place.life, stop)
+    async with AsyncExitStack() as closing:
+        folder = settings.path(settings.spool.folder)
+        live = live_releases(settings)
+        resolver = LiveResolver(settings.dns, clock)
+        threads = SpoolThreads(folder)
+        closing.callback(threads.close)
+        key = wrapping_key(settings.path("keys", "node.key"))
+        ground = Ground(settings, clock, resolver, lambda: live.policy.registry, key, folder)
+        own = await _own_shard(ground, place.number, stop)
+        limits = Limits(folder / "limits.bin", settings.relay, worker=place.number, clock=clock)
+        closing.callback(limits.close)
+        strikes = Strikes(folder / f"strikes-{place.number}", limits)
+        closing.callback(strikes.close)
+        audit = Audit(
+            settings.path("audit", f"relay-{place.number}.chain"),
+            SigningKey.load(settings.path("keys", "node.key")),
+            f"relay-{place.number}",
+        )
+        closing.callback(audit.close)
+        judging = Judging(live, resolver, threads, clock, settings)
+        closing.push_async_callback(judging.close)
+        accounts = LiveAccounts(settings.path("accounts.toml"))
+        watch = Watch(ground, live=live, accounts=accounts, judging=judging, number=place.number, own=own)
+        closing.push_async_callback(watch.close)
+        telling = Telling(
+            spool=own.spool,
+            policy=lambda: live.policy,
+            limits=limits,
+            clock=clock,
+            settings=settings.relay,
+            node=settings.node.name,
+        )
+        closing.push_async_callback(telling.settle)
+        relay = Relay(
+            spool=own.spool,
+            judge=judging,
+            telling=telling,
+            limits=limits,
+            strikes=strikes,
+            clock=clock,
+            settings=settings.relay,
+        )
+        login = Login(accounts, limits, settings.relay, clock)
+        closing.callback(login.close)
+        examiner = Examiner(settings.content)
+        closing.push_async_callback(examiner.close)
+        control = Control(watch.served, examiner, audit, clock, watch.status)
+        server = await control.open(folder / f"worker-{place.number}.sock")
+        closing.callback(server.close)
+        house = House(relay, login, limits, settings.relay, folder, asyncio.Semaphore(HEAVY))
+        context = tls.server_context(settings.path("tls", "relay.pem"), settings.path("tls", "relay.key"))
+        door = Door(house, context, settings.lab.proxy_from if settings.lab else ())
+        working = asyncio.create_task(watch.run(stop))
+        for listener, descriptor in place.sockets:
+            await door.open(listener, socket.socket(fileno=descriptor))
+        life.send(READY)
+        _log.info("worker ready", number=place.number)
+        try:
+            await asyncio.wait({working, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()
+            await door.close(DRAIN_S)
+            await working
+        _log.info("worker ends", number=place.number)
+
+
+def _life_line(descriptor: int, stop: asyncio.Event) -> socket.socket:
+    """The supervisor's end closes when the supervisor dies."""
+    life = socket.socket(fileno=descriptor)
+    life.setblocking(False)
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        if not life.recv(1):
+            loop.remove_reader(life)
+            stop.set()
+
+    loop.add_reader(life, look)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return life
+
+
+async def _own_shard(ground: Ground, number: int, stop: asyncio.Event) -> Served:
+    """The worker's own shard, once its last owner has let it go."""
+    until = ground.clock.monotonic() + SHARD_WAIT_S
+    while True:
+        try:
+            return serve(ground, number)
+        except ShardTaken:
+            if stop.is_set() or ground.clock.monotonic() > until:
+                raise
+            await ground.clock.sleep(0.1)
+
+
+def main(words: Sequence[str]) -> int:
+    """The process: exit code DONE after a clean stop, UNAVAILABLE where it could not work."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--number", type=int, required=True)
+    parser.add_argument("--life", type=int, required=True)
+    parser.add_argument("--sockets", required=True, help="listener:descriptor,…")
+    asked = parser.parse_args(words)
+    settings = configuration.load(asked.config).settings
+    log.configure(settings.node.log_level, program=f"relay-{asked.number}")
+    pairs = (pair.partition(":") for pair in asked.sockets.split(",") if pair)
+    sockets = tuple((cast(Listener, name), int(descriptor)) for name, _, descriptor in pairs)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(settings, Place(asked.number, sockets, asked.life)))
+    except Exception:
+        _log.exception("the worker cannot go on", number=asked.number)
+        return Exit.UNAVAILABLE
+    return Exit.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
