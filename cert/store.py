@@ -179,6 +179,7 @@ class Span:
     first: datetime
     last: datetime
     incident: str = ""
+    opened: datetime | None = None  # its `first` when it was found: the time of its alert, which never moves
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cert.incident import MAX_KEYS, Incident, Reason
-from cert.store import AlertSummary
+from cert.store import DISPOSITION, Alert, AlertSummary
+from cert.words import _
 from rules.rule import THREATS
 
 MAX_SEVERITY = 100
@@ -48,17 +50,35 @@ def rsit(threat: str) -> str:
 
 
 def _reasons(summary: AlertSummary) -> list[Reason]:
-    found = [Reason(summary.severity, "gravest alert", {})]
+    found = [Reason(summary.severity, _("gravest alert"), {})]
     bodies = len([code for code in summary.entities if code])
-    found += [Reason(points, "{bodies} bodies hit", {"bodies": bodies}) for points in _step(MANY_BODIES, bodies)]
+    found += [Reason(points, _("{bodies} bodies hit"), {"bodies": bodies}) for points in _step(MANY_BODIES, bodies)]
     found += [
-        Reason(points, "{alerts} alerts", {"alerts": summary.count}) for points in _step(MANY_ALERTS, summary.count)
+        Reason(points, _("{alerts} alerts"), {"alerts": summary.count}) for points in _step(MANY_ALERTS, summary.count)
     ]
     reached = sum(summary.dispositions.get(name, 0) for name in ("accepted", "accept", "tagged", "tag", "delivered"))
     if reached:
-        found.append(Reason(REACHED, "{messages} of its messages got through", {"messages": reached}))
+        found.append(Reason(REACHED, _("{messages} of its messages got through"), {"messages": reached}))
     return found
 
 
 def _step(steps: tuple[tuple[int, int], ...], number: int) -> list[int]:
     return [points for least, points in steps if number >= least][:1]
+
+
+def summarise(alerts: Sequence[Alert]) -> AlertSummary:
+    """What these alerts come to, as the store would count them."""
+    keys = Counter(key for alert in alerts for key in alert.keys)
+    dispositions = Counter(text for alert in alerts if isinstance(text := alert.facts.get(DISPOSITION), str) and text)
+    times = [alert.timestamp for alert in alerts]
+    return AlertSummary(
+        len(alerts),
+        min(times, default=None),
+        max(times, default=None),
+        max((alert.severity for alert in alerts), default=0),
+        tuple(sorted({alert.entity for alert in alerts} - {""})),
+        tuple(sorted({alert.rule for alert in alerts})),
+        tuple(key for key, _count in sorted(keys.items(), key=lambda pair: (-pair[1], pair[0]))[:MAX_KEYS]),
+        tuple(sorted({alert.threat for alert in alerts} - {""})),
+        dict(dispositions),
+    )

@@ -1,0 +1,56 @@
+"""The pipeline's texts for people, Arabic and English."""
+
+from __future__ import annotations
+
+from cert.incident import Entry, Incident, Reason, Status
+from hudhud.i18n import Catalogue, Language
+
+say = Catalogue("cert")
+
+
+def _(text: str) -> str:
+    """Marks a text that is translated where it is shown."""
+    return text
+
+
+STATUS = {
+    Status.NEW: _("new"),
+    Status.TRIAGED: _("triaged"),
+    Status.CONTAINED: _("contained"),
+    Status.RESOLVED: _("resolved"),
+    Status.CLOSED: _("closed"),
+    Status.MERGED: _("merged"),
+}
+
+KINDS = {
+    "opened": _("opened"),
+    "alerts": _("alerts: {before} before, {after} now"),
+    "severity": _("severity: {before} before, {after} now"),
+    "status": _("status: {before} before, {after} now"),
+    "assigned": _("assigned to {after} (before: {before})"),
+    "note": _("note"),
+    "merged": _("merged into {after}"),
+    "unmerged": _("parted again from {before}"),
+    "absorbed": _("took in {after}"),
+    "released": _("let go {before}"),
+    "linked": _("linked with {after}"),
+    "notified": _("told {after}"),
+}
+
+
+def reason(language: Language, why: Reason) -> str:
+    """A share of the severity as people read it."""
+    return f"+{why.points} {say(language, why.text, **why.values)}"
+
+
+def entry(language: Language, line: Entry) -> str:
+    """A line of the timeline as people read it, without its time and actor."""
+    before, after = line.before, line.after
+    if line.kind == "status":
+        before, after = (say(language, STATUS[Status(one)]) if one else "" for one in (before, after))
+    told = say(language, KINDS[line.kind], before=before or "–", after=after or "–")
+    return f"{told}: {line.text}" if line.text else told
+
+
+def status(language: Language, incident: Incident) -> str:
+    return say(language, STATUS[incident.status])
