@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hudhud.clock import SYSTEM, Clock
@@ -71,7 +71,8 @@ class Delivery:
 
     async def deliver(self, parcel: Parcel, hop: Hop) -> tuple[Attempt, ...]:
         """One Attempt for each recipient, in their order. Never raises for what the world does."""
-        objection = unsendable(parcel)
+        large = len(parcel.content) > CHUNK
+        objection = await asyncio.to_thread(unsendable, parcel) if large else unsendable(parcel)
         if objection:
             return self._all(parcel, f"5.6.0 {objection}", hop.name, "local", permanent=True)
         failed = ""
@@ -168,14 +169,14 @@ class _Exchange:
         return []
 
     async def _content(self, accepted: list[int]) -> None:
-        stuffed = dot_stuffed(self._parcel.content)
+        content = self._parcel.content
         replies = len(accepted) if self._hop.protocol == "lmtp" else 1
         self._content_sent = True
-        if len(stuffed) <= CHUNK:
-            self._line.send(stuffed + b".\r\n", replies)
+        if len(content) <= CHUNK:
+            self._line.send(dot_stuffed(content) + b".\r\n", replies)
         else:
-            for at in range(0, len(stuffed), CHUNK):
-                self._line.send(stuffed[at : at + CHUNK], 0 if at else replies)
+            for number, block in enumerate(blocks(content)):
+                self._line.send(block, 0 if number else replies)
                 await self._line.drain(BLOCK_WAIT)
             self._line.send(b".\r\n", 0)
         if self._hop.protocol == "lmtp":
@@ -207,6 +208,19 @@ def dot_stuffed(content: bytes) -> bytes:
     """RFC 5321 section 4.5.2."""
     stuffed = content.replace(b"\r\n.", b"\r\n..")
     return b"." + stuffed if stuffed.startswith(b".") else stuffed
+
+
+def blocks(content: bytes, size: int = CHUNK) -> Iterator[bytes]:
+    """The content dot-stuffed in blocks of about `size` octets, which end where lines do if they can."""
+    at, begins_line = 0, True
+    while at < len(content):
+        end = content.rfind(b"\n", at, at + size) + 1 or min(at + size, len(content))
+        if content[end - 1 : end + 1] == b"\r\n":  # never between the two
+            end += 1
+        block = content[at:end]
+        stuffed = block.replace(b"\r\n.", b"\r\n..")
+        yield b"." + stuffed if begins_line and block.startswith(b".") else stuffed
+        at, begins_line = end, block.endswith(b"\n")
 
 
 def unsendable(parcel: Parcel) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 import time
 
 import pytest
 import trustme
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hudhud.settings import Delivery as Limits
-from mail.delivery import Addressee, Delivery, Parcel, dot_stuffed
+from mail.delivery import Addressee, Delivery, Parcel, blocks, dot_stuffed
 from mail.pool import tls_contexts
 from mail.route import Hop, Target
 
@@ -325,3 +328,22 @@ async def test_words_before_the_handshake_are_not_believed(sinks) -> None:
 
 def test_dots_are_stuffed_only_where_a_line_begins() -> None:
     assert dot_stuffed(b".a\r\n.\r\nb.c\r\n..\r\n") == b"..a\r\n..\r\nb.c\r\n...\r\n"
+
+
+@given(
+    st.lists(st.sampled_from([b".", b"\r\n", b"a", b"\r\n.", b"aaaa"]), max_size=80).map(b"".join),
+    st.integers(1, 20),
+)
+def test_blocks_are_together_the_stuffed_content_wherever_they_are_cut(content: bytes, size: int) -> None:
+    assert b"".join(blocks(content, size)) == dot_stuffed(content)
+
+
+async def test_no_known_end_of_data_trick_leaves(sinks, delivery, shared_data) -> None:
+    rows = json.loads((shared_data / "mail" / "smtp" / "smuggling" / "eod-sequences.json").read_text())
+    tricks = [text.encode("latin-1") for text in dict.fromkeys((*rows["inbound"], *rows["outbound"]))]
+    sink = await sinks()
+    for trick in tricks:
+        evil = HEAD + b"first" + trick + b"MAIL FROM:<x@y>\r\nRCPT TO:<z@y>\r\nDATA\r\nsecond\r\n"
+        (attempt,) = await delivery.deliver(parcel(evil), sink.hop())
+        assert (attempt.delivered, attempt.permanent) == (False, True)
+    assert sink.connections == 0
