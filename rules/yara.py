@@ -119,7 +119,8 @@ def _blame(sources: Mapping[str, str]) -> None:
             yara.compile(source=text, externals=dict(EXTERNALS), includes=False)
         except yara.Error as error:
             place = _AT_LINE.search(str(error))
-            line, problem = (int(place[1]), place[2]) if place else (0, str(error))
+            last = text.rstrip().count("\n") + 1  # where the file ends too early, yara names no line
+            line, problem = (int(place[1]) or last, place[2]) if place else (last, str(error))
             raise RuleError(name, line, problem) from error
 
 
