@@ -53,12 +53,16 @@ def _machine() -> str:
 def _runner(what: What) -> Callable[..., dict[str, object]]:
     """Loads only what is measured."""
     if what == "relay":
-        from deploy.bench.relay import run
-    elif what == "sensor":
-        from deploy.bench.sensor import run
-    else:
-        from deploy.bench.pipeline import run
-    return run
+        from deploy.bench import relay
+
+        return relay.run
+    if what == "sensor":
+        from deploy.bench import sensor
+
+        return sensor.run
+    from deploy.bench import pipeline
+
+    return pipeline.run
 
 
 @contextlib.contextmanager

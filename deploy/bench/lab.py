@@ -132,10 +132,10 @@ class Helper:
 
 
 @contextlib.asynccontextmanager
-async def sinking(ports: Sequence[sink.Port], folder: Path, *, numbers: bool = False) -> AsyncIterator[Path]:
-    """A sink on these ports; the file with its counters (and beside it, with `numbers`, sink.numbers)."""
+async def sinking(ports: Sequence[sink.Port], folder: Path, *, arrivals: bool = False) -> AsyncIterator[Path]:
+    """A sink on these ports; the file with its counters (and beside it, with `arrivals`, sink.arrivals)."""
     counters = folder / "sink.counters"
-    order = sink.Order(tuple(ports), str(counters), str(folder / "sink.numbers") if numbers else "")
+    order = sink.Order(tuple(ports), str(counters), str(folder / "sink.arrivals") if arrivals else "")
     helper = await Helper.start("deploy.bench.sink", order)
     try:
         await helper.line()
@@ -188,13 +188,13 @@ class RelayLab:
 
 
 @contextlib.asynccontextmanager
-async def relaying(data: Path, settings: Settings, *, numbers: bool = False) -> AsyncIterator[RelayLab]:
+async def relaying(data: Path, settings: Settings, *, arrivals: bool = False) -> AsyncIterator[RelayLab]:
     """The relay of a lab that was made, with name server and sink, until the end of the block."""
     base = Ports(split_address(settings.relay.mx[0])[1] - Ports(0).mx)
     played = [sink.Port(box.port, box.protocol) for _, box in demo.mailboxes(demo.demo_registry(), base)]
     names = await zone.serve(data / "zone.json", *split_address(settings.dns.nameservers[0]))
     relay = Program("relay", ("relay", "--config", str(data / "hudhud.toml")), data)
-    async with sinking(played, data, numbers=numbers) as counters:
+    async with sinking(played, data, arrivals=arrivals) as counters:
         try:
             await relay.start(asyncio.Event())
             yield RelayLab(data, settings, relay, counters)

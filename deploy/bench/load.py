@@ -2,12 +2,14 @@
 
 `python -m deploy.bench.load` reads what it shall do (`Order`, JSON) on standard input and writes what came of it
 (`Result`, JSON) on standard output. No pipelining: it speaks as the common load generators do, one command a reply.
+SIGTERM ends it early: what is under way gets its answer, nothing new is begun.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import signal
 import ssl
 import sys
 import time
@@ -19,7 +21,7 @@ import uvloop
 
 from deploy.bench import message
 
-RETRY_S = 0.1  # pause before the next try where no connection comes
+RETRY_S = 0.1  # pause before the next try where no connection comes or a session is turned away
 CONNECT_S = 30.0  # how long an address may refuse connections before the rest is given up
 
 
@@ -66,7 +68,7 @@ class Source:
     def __init__(self, order: Order) -> None:
         self.order, self.result = order, Result()
         self._templates = [message.templates(order.size, order.sender, to) for to in order.recipients]
-        self._next, self._open = order.first, 0
+        self._next, self._end, self._open = order.first, order.first + order.count, 0
         self._promised = 0  # sessions that have not sent their first message yet
         self._loop = asyncio.get_running_loop()
         self._tls = ssl.create_default_context(cafile=order.ca) if order.ca else None
@@ -77,12 +79,13 @@ class Source:
 
     @property
     def left(self) -> int:
-        return self.order.first + self.order.count - self._next
+        return self._end - self._next
 
     async def run(self) -> Result:
         self.result.begun = self._progress = time.monotonic()
         for _ in range(min(self.order.sessions, self.order.count)):
             self.open()
+        self._loop.add_signal_handler(signal.SIGTERM, self._stop)
         ticking = self._loop.create_task(self._tick()) if self.order.rate else None
         while not self.finished.is_set():
             try:
@@ -94,6 +97,12 @@ class Source:
             ticking.cancel()
         self.result.ended = time.monotonic()
         return self.result
+
+    def _stop(self) -> None:
+        self._end = self._next
+        while self._waiting:
+            self._waiting.popleft().quit()
+        self._done()
 
     def open(self) -> None:
         """One more session, if there is work for it."""
@@ -116,7 +125,7 @@ class Source:
                 )
             except OSError:
                 self.result.broken += 1
-                if time.monotonic() > until:
+                if self.left <= 0 or (not order.patient and time.monotonic() > until):
                     self._open -= 1
                     self._promised -= 1
                     return self._done(gone=True)
@@ -179,11 +188,10 @@ class Source:
         if number is not None:
             self.result.unknown.append(number)
         self.result.broken += not whole
-        if whole or self.order.patient:
-            if whole:
-                self.open()
-            else:
-                self._loop.call_later(RETRY_S, self.open)
+        if whole:
+            self.open()
+        elif self.order.patient:
+            self._loop.call_later(RETRY_S, self.open)
         else:
             self._done(gone=True)
 
@@ -256,16 +264,13 @@ class Session(asyncio.Protocol):
 
     def _trouble(self, line: bytes) -> None:
         """A refusal before the content; after QUIT, the end."""
-        if self._state == "quit":
-            if self._transport is not None:
-                self._transport.close()
-            return
-        self._number = None
-        self._source.refused(line)
+        if self._state != "quit":
+            self._number = None
+            self._source.refused(line)
         if self._state in ("mail", "rcpt", "data"):
             self._say("rset", "RSET")
-        else:
-            self.quit()
+        elif self._transport is not None:
+            self._transport.close()
 
     def _next(self) -> None:
         if self._messages >= self._order.per_session:

@@ -45,6 +45,11 @@ class Template:
         return (b"%010d" % number).join(self.pieces)
 
 
+def identity(number: int) -> str:
+    """The Message-ID of the message with that number, without its angle brackets."""
+    return f"m.{number:010d}@{ID_DOMAIN}"
+
+
 def number_of(data: bytes) -> int | None:
     """The number in the Message-ID of one of our messages; None for any other."""
     found = ID.search(data)

@@ -235,8 +235,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
 
-def run(*, quick: bool, peers: bool) -> dict[str, object]:
+def run(*, quick: bool, peers: bool, full: bool) -> dict[str, object]:
     """Measure, show, and hand back the last line."""
+    del full
     found = asyncio.run(measure(quick=quick, peers=peers))
     show(found)
     rate = found.paced[0].count / found.paced[0].wall_s

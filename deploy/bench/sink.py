@@ -1,8 +1,8 @@
 """A next hop that only counts: SMTP and LMTP on loopback, as little work as the protocol allows.
 
 `python -m deploy.bench.sink` reads what it shall be (`Order`, JSON) on standard input, says "ready" on standard output,
-keeps its counters in a small file that others map, and ends with SIGTERM. The number of each message can be written
-down, one a line in the order of arrival.
+keeps its counters in a small file that others map, and ends with SIGTERM. It can write down the Message-ID of each
+message with the monotonic second of its arrival, one a line.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mmap
+import re
 import signal
 import struct
 import sys
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +28,7 @@ from deploy.bench import message
 OFFERS = ("sink", "PIPELINING", "8BITMIME", "SMTPUTF8", "SIZE 104857600", "ENHANCEDSTATUSCODES")
 _COUNTS = struct.Struct("<5Q")
 _END = b"\r\n.\r\n"
+_ID = re.compile(rb"(?i)\nMessage-ID: <([^>\s]*)>")
 
 
 class Port(msgspec.Struct, frozen=True):
@@ -36,11 +39,11 @@ class Port(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What a sink shall be. `numbers`: file for the number of each message that came, or ""."""
+    """What a sink shall be. `arrivals`: file for the moment and Message-ID of each message that came, or ""."""
 
     ports: tuple[Port, ...]
     counters: str
-    numbers: str = ""
+    arrivals: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,15 @@ class Counts:
     octets: int
 
 
+def read_arrivals(path: Path) -> dict[str, list[float]]:
+    """The moments at which each Message-ID came."""
+    came: dict[str, list[float]] = {}
+    for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+        moment, _, identity = line.partition(" ")
+        came.setdefault(identity, []).append(float(moment))
+    return came
+
+
 def read_counts(path: Path) -> Counts:
     """What a sink has counted so far."""
     return Counts(*_COUNTS.unpack(path.read_bytes()[: _COUNTS.size]))
@@ -63,11 +75,11 @@ def read_counts(path: Path) -> Counts:
 class Counter:
     """Counts messages and shows the counts to whoever maps the file."""
 
-    def __init__(self, path: Path, numbers: BinaryIO | None = None) -> None:
+    def __init__(self, path: Path, arrivals: BinaryIO | None = None) -> None:
         path.write_bytes(bytes(_COUNTS.size))
         with path.open("r+b") as file:
             self._shown = mmap.mmap(file.fileno(), _COUNTS.size)
-        self._numbers = numbers
+        self._arrivals = arrivals
         self._seen: set[int] = set()
         self._counts = [0] * 5
 
@@ -82,9 +94,10 @@ class Counter:
             self._seen.add(number)
         counts[3] += b"DKIM-Signature:" in data[:4096]
         counts[4] += len(data)
-        if self._numbers is not None and number is not None:
-            self._numbers.write(b"%d\n" % number)
-            self._numbers.flush()
+        if self._arrivals is not None:
+            identity = _ID.search(data)
+            self._arrivals.write(b"%.6f %s\n" % (time.monotonic(), identity[1] if identity else b"-"))
+            self._arrivals.flush()
         _COUNTS.pack_into(self._shown, 0, *counts)
 
 
@@ -162,8 +175,8 @@ def main() -> None:
     """Read the order, be it."""
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
     with contextlib.ExitStack() as stack:
-        numbers = stack.enter_context(Path(order.numbers).open("wb")) if order.numbers else None
-        uvloop.run(serve(order, Counter(Path(order.counters), numbers)))
+        arrivals = stack.enter_context(Path(order.arrivals).open("wb")) if order.arrivals else None
+        uvloop.run(serve(order, Counter(Path(order.counters), arrivals)))
 
 
 if __name__ == "__main__":
