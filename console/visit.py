@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from urllib.parse import parse_qsl, urlencode
 
 from markupsafe import Markup, escape
@@ -23,6 +24,8 @@ from console.words import _
 from hudhud.i18n import LANGUAGES, Catalogue, Language
 from hudhud.people import Person
 from rules.rule import THREATS
+
+T = TypeVar("T")
 
 SESSION_COOKIE = "__Host-hudhud"
 BEFORE_COOKIE = "__Host-hudhud-before"  # before the log-in: the secret that form tokens are derived from
@@ -120,6 +123,13 @@ class Visit:
         """A whole number of the query between 0 and `largest`; anything else is the default."""
         value = self.request.query_params.get(name, "")
         return min(int(value), largest) if value.isascii() and value.isdecimal() and len(value) < 10 else default
+
+    async def part_of_list(self, asked: Awaitable[T]) -> T:
+        """What the store gives from a place in a list on; Stop where the address names no such place."""
+        try:
+            return await asked
+        except ValueError:
+            raise Stop(400, _("That is no place in the list"), _("Go back to the beginning of the list.")) from None
 
     def reason(self) -> str:
         """The form's reason, which must say something."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from starlette.responses import Response
@@ -126,9 +126,8 @@ def _no_such() -> Stop:
 
 async def _page(visit: Visit, incident: Incident, conflict: Conflict | None = None) -> Response:
     limit = visit.scope.entity
-    page = await visit.house.store.alerts(
-        AlertQuery(incidents=incident.ids, entity=limit, limit=SHOWN_ALERTS, after=visit.query("after"))
-    )
+    alerts = AlertQuery(incidents=incident.ids, entity=limit, limit=SHOWN_ALERTS, after=visit.query("after"))
+    page = await visit.part_of_list(visit.house.store.alerts(alerts))
     timeline = await _timeline(visit, incident)
     return visit.page(
         "incident.html",
@@ -152,16 +151,17 @@ async def _timeline(visit: Visit, incident: Incident) -> tuple[Entry, ...]:
     """Oldest first, of the incident and all that were merged into it, as far as the person may read it."""
     entries = [entry for one in incident.ids for entry in await visit.house.store.timeline(one)]
     if visit.scope.entity is not None:
-        entries = [entry for entry in entries if _is_open_to(visit, entry)]
+        entries = [shown for entry in entries if (shown := _open_to_officer(visit, entry)) is not None]
     return tuple(sorted(entries, key=lambda entry: (entry.at, entry.id)))
 
 
-def _is_open_to(visit: Visit, entry: Entry) -> bool:
-    """An officer reads status changes, and notes of her own body's people: an analyst's may speak of other bodies."""
-    if entry.kind in {"opened", "status"}:
-        return entry.actor == SYSTEM or entry.kind == "status"
+def _open_to_officer(visit: Visit, entry: Entry) -> Entry | None:
+    """An officer reads what her own body's people wrote; of others only that the status changed: theirs may speak of
+    other bodies."""
     writer = visit.house.people.get(entry.actor)
-    return entry.kind == "note" and writer is not None and writer.entity == visit.scope.entity
+    if writer is not None and writer.entity == visit.scope.entity:
+        return entry
+    return replace(entry, text="") if entry.kind in {"opened", "status"} else None
 
 
 def _version(entry: Entry) -> int:

@@ -37,16 +37,18 @@ async def show(visit: Visit) -> Response:
     entity = scope if scope is not None else visit.query("entity") or None
     order = "severity" if visit.query("order") == "severity" else "newest"
     store = visit.house.store
-    found = await store.incidents(
-        IncidentQuery(
-            statuses=CHOICES[chosen],
-            entity=entity,
-            owner=visit.person.login if visit.query("owner") == "me" else None,
-            severity=_least(visit.query("severity")),
-            text=visit.query("q"),
-            order="severity" if order == "severity" else "newest",
-            limit=PAGE,
-            after=visit.query("after"),
+    found = await visit.part_of_list(
+        store.incidents(
+            IncidentQuery(
+                statuses=CHOICES[chosen],
+                entity=entity,
+                owner=visit.person.login if visit.query("owner") == "me" else None,
+                severity=_least(visit.query("severity")),
+                text=visit.query("q"),
+                order="severity" if order == "severity" else "newest",
+                limit=PAGE,
+                after=visit.query("after"),
+            )
         )
     )
     counts = await store.status_counts(entity)

@@ -11,9 +11,11 @@ import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from html import unescape
 from html.parser import HTMLParser
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import httpx
@@ -262,7 +264,7 @@ async def relay(settings: Settings) -> AsyncIterator[FakeRelay]:
     while not server.started:
         await asyncio.sleep(0.01)
     yield fake
-    server.should_exit = True
+    server.should_exit = server.force_exit = True
     await running
 
 
@@ -412,7 +414,9 @@ class Browser:
 
     def __init__(self, house: House, address: str = "192.0.2.77") -> None:
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(app=build(house), client=(address, 50_000)), base_url=HOST
+            transport=httpx.ASGITransport(app=build(house), client=(address, 50_000)),
+            base_url=HOST,
+            headers={"accept-language": "en"},
         )
         self.page: httpx.Response | None = None
 
@@ -434,6 +438,17 @@ class Browser:
         self.page = answer
         return answer
 
+    def read(self) -> str:
+        """What a person reads in the main part of the present page."""
+        assert self.page is not None
+        inner = self.page.text.partition("<main")[2]
+        return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", inner.partition(">")[2])))
+
+    def actions(self) -> list[str]:
+        """Where the forms of the present page's main part lead."""
+        assert self.page is not None
+        return [one.action for one in forms(self.page.text.partition("<main")[2])]
+
     async def login(self, login: str, password: str = PASSWORD, following: str = "/") -> httpx.Response:
         await self.get(f"/login?next={following}")
         return await self.send("/login", login=login, password=password)
@@ -445,15 +460,27 @@ def forms(html: str) -> list[Form]:
     return reader.forms
 
 
-def words(html: str) -> str:
-    """What a person reads of a page's main part."""
-    inner = html.partition("<main")[2] or html
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", inner)).replace("&#39;", "'").replace("&amp;", "&")
-
-
 @pytest.fixture
 def browser(house: House) -> Browser:
     return Browser(house)
+
+
+@pytest.fixture
+def another(house: House) -> Browser:
+    """A second person's browser."""
+    return Browser(house, "192.0.2.78")
+
+
+@pytest.fixture
+def pipeline(house: House) -> SimpleNamespace:
+    """What the pipeline would write, for tests that need their own."""
+    return SimpleNamespace(
+        alert=alert,
+        incident=incident_of,
+        held_message=held_message,
+        put=lambda incident, *alerts: put(house, incident, *alerts),
+        events=lambda *fields, **more: put_events(house, *fields, **more),
+    )
 
 
 @pytest.fixture

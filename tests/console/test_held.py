@@ -1,0 +1,174 @@
+"""Held mail through the relay's control API, by mutual TLS and in the acting person's name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from console.heldmail import entities, in_words, read
+from console.house import House
+from console.relay import Relay, RelayDown
+from hudhud import tls
+from hudhud.settings import Settings
+
+ID = "0-7H3K9QX2M1"
+
+
+@pytest.fixture
+def held(relay: Any, pipeline: Any) -> Any:
+    relay.messages[ID] = pipeline.held_message(1)
+    return relay
+
+
+async def test_the_list_tells_who_to_whom_why_and_how_large(browser: Any, held: Any) -> None:
+    await browser.login("rima")
+    await browser.get("/held")
+    text = browser.read()
+    for word in (
+        ID,
+        "noor@freemail.example",
+        "amal@finance.saba.example",
+        "Program with a document's name",
+        "20.0 KiB",
+        "2026-11-23 07:30 UTC",
+        "Ministry of Finance",
+    ):
+        assert word in text, word
+    await browser.get("/held?sender=nobody-of-that-name")
+    assert "Nothing is held" in browser.read()
+
+
+async def test_a_message_tells_its_findings_in_words(browser: Any, held: Any) -> None:
+    await browser.login("rima")
+    await browser.get(f"/held/{ID}")
+    text = browser.read()
+    for word in (
+        "Program with a document's name · File or name that hides what it is",
+        "Mail programs would read different contents in this message.",
+        "H-MIME-01",
+        "U+202E",
+        "198.51.100.25 mx.freemail.example",
+    ):
+        assert word in text, word
+    assert "\u202e" not in browser.page.text
+    await browser.send("/language")
+    assert "برنامج باسم مستند" in browser.read()
+    assert "ترى برامج" in browser.read() or "برامج البريد" in browser.read()
+
+
+async def test_releasing_needs_a_reason_and_is_done_in_the_persons_name(
+    browser: Any, held: Any, audit_acts: Any
+) -> None:
+    await browser.login("omar")
+    await browser.get(f"/held/{ID}")
+    answer = await browser.send(f"/held/{ID}/release", reason="   ")
+    assert answer.status_code == 422
+    assert held.messages[ID]["state"] == "held"
+    await browser.get(f"/held/{ID}")
+    await browser.send(f"/held/{ID}/release", reason="The sender called; the file is hers")
+    assert "The message was released" in browser.read()
+    assert held.messages[ID]["state"] == "queued"
+    assert ("omar", f"POST /v1/messages/{ID}/release", "The sender called; the file is hers") in held.asked
+    assert ("omar", "asked to release a held message", f"/held/{ID}/release") in audit_acts()
+
+
+async def test_what_somebody_else_decided_already_is_told(browser: Any, held: Any) -> None:
+    await browser.login("rima")
+    await browser.get(f"/held/{ID}")
+    held.messages[ID]["state"] = "queued"
+    answer = await browser.send(f"/held/{ID}/delete", reason="It is malware")
+    assert answer.status_code == 409
+    assert "Somebody may have decided already." in browser.read()
+
+
+async def test_deleting_takes_it_from_the_list(browser: Any, held: Any) -> None:
+    await browser.login("rima")
+    await browser.get(f"/held/{ID}")
+    await browser.send(f"/held/{ID}/delete", reason="It is malware")
+    assert "The message was deleted." in browser.read()
+    assert ID not in browser.read()
+
+
+async def test_reading_the_text_needs_a_reason_and_shows_nothing_that_acts(
+    browser: Any, held: Any, audit_acts: Any
+) -> None:
+    await browser.login("rima")
+    await browser.get(f"/held/{ID}")
+    assert "Dear" not in browser.read()
+    await browser.send(f"/held/{ID}/preview", reason="Is it the known lure?")
+    text = browser.page.text
+    assert "Dear &lt;b&gt;colleague&lt;/b&gt;" in text
+    assert "U+202E</span>https://evil.example" in text
+    assert 'href="https://evil' not in text
+    assert "Salary" in browser.read()
+    assert ("rima", f"GET /v1/messages/{ID}/preview", "Is it the known lure?") in held.asked
+    assert ("rima", "asked to read a held message", f"/held/{ID}/preview") in audit_acts()
+
+
+async def test_a_message_that_is_not_there_says_so(browser: Any, held: Any) -> None:
+    await browser.login("rima")
+    for path in ("/held/0-0000000000", "/held/..%2f..%2fv1%2fstatus", "/held/%0a"):
+        assert (await browser.get(path)).status_code == 404, path
+
+
+async def test_a_relay_that_is_down_is_told_as_such(browser: Any) -> None:
+    await browser.login("rima")
+    answer = await browser.get("/held")
+    assert answer.status_code == 503
+    assert "The relay's control cannot be reached" in browser.read()
+
+
+async def test_the_relay_takes_nobody_without_our_certificate(settings: Settings, held: Any) -> None:
+    folder = settings.path("tls")
+    bare = Relay(settings.console.relay_control, tls.client_context(folder / "ca.pem"))
+    with pytest.raises(RelayDown):
+        await bare.status("rima")
+    await bare.close()
+
+
+async def test_a_relay_with_a_foreign_certificate_is_not_spoken_to(
+    house: House, held: Any, settings: Settings, tmp_path: Any
+) -> None:
+    from datetime import UTC, datetime
+
+    from deploy.authority import make_authority
+
+    make_authority(tmp_path / "other", datetime.now(UTC))
+    folder = settings.path("tls")
+    wary = Relay(
+        settings.console.relay_control,
+        tls.client_context(tmp_path / "other" / "ca.pem", cert=folder / "console.pem", key=folder / "console.key"),
+    )
+    with pytest.raises(RelayDown):
+        await wary.status("rima")
+    await wary.close()
+    assert held.asked == []
+
+
+def test_a_newer_or_broken_relays_answer_can_still_be_shown() -> None:
+    mail = read(
+        {
+            "id": "0-1",
+            "size": None,
+            "recipients": "nonsense",
+            "findings": [{"reason": "too-large"}, 7],
+            "received": "yesterday",
+            "client": None,
+        }
+    )
+    assert mail.received is None
+    assert mail.recipients == ()
+    said = in_words(mail, "en", {})
+    assert said[0].what.startswith("The message is larger than")
+
+
+def test_the_bodies_of_a_message_are_its_accounts_and_its_recipients(house: House, pipeline: Any) -> None:
+    message = pipeline.held_message(1)
+    message["organization"] = "INT"
+    message["recipients"] += [
+        {"address": "x@مالية.saba.example", "state": "held"},
+        {"address": "odd@", "state": "held"},
+        {"address": "a@freemail.example"},
+    ]
+    assert entities(read(message), house.registry.value) == ("FIN", "INT")
