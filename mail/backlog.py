@@ -53,10 +53,10 @@ class Backlog:
 
     def take(self) -> float:
         """Take what there is room for; when to take again (monotonic seconds), if nothing is announced before."""
-        while self._count < MAX_BUSY and (stored := self._spool.take_fresh()) is not None:
+        while self._count < MAX_BUSY and (stored := self._spool.fresh.take()) is not None:
             self._accept(stored)
         now = self._clock.monotonic()
-        wanted = self._again or self._spool.behind or now >= self._due_at
+        wanted = self._again or self._spool.fresh.behind or now >= self._due_at
         if wanted and self._count < MAX_BUSY and now >= self._scanned_at + RESCAN:
             self._scan(now)
             wanted = False
@@ -70,12 +70,12 @@ class Backlog:
             self._count -= 1
             if not keys:
                 del self._busy[one.domain]
-            if one.domain in self._more or self._spool.behind:
+            if one.domain in self._more or self._spool.fresh.behind:
                 self._again = True
         if due is not None:
             self._due_at = min(self._due_at, self._clock.monotonic() + (due - self._clock.now()).total_seconds())
         if self._again or due is not None:
-            self._spool.arrived.set()
+            self._spool.fresh.arrived.set()
 
     def lane(self, hop: Hop) -> Lane:
         """The lane of a next hop."""
@@ -85,7 +85,7 @@ class Backlog:
         return found
 
     def _scan(self, now: float) -> None:
-        self._spool.behind = self._again = False
+        self._spool.fresh.behind = self._again = False
         moment = self._clock.now()
         found, due = self._spool.due(moment, PER_DOMAIN, self._busy)
         self._more = due.more
@@ -118,7 +118,7 @@ class Backlog:
         if isinstance(way, Hop):
             self.lane(way).domains.add(domain)
             self._lay(letter, way, group)
-            self._spool.arrived.set()
+            self._spool.fresh.arrived.set()
         else:
             await self._no_way(letter, group, way)
 

@@ -39,7 +39,7 @@ class Bodies:
     """The bodies of one shard. `folder` is shared by all shards; a file's name is its message's queue id."""
 
     def __init__(self, folder: Path, key: bytes) -> None:
-        self._folder, self._key = folder, AESGCM(key)
+        self.folder, self._key = folder, AESGCM(key)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def write(self, queue_id: str, data: bytes, *, sealed: bool) -> Body:
@@ -53,17 +53,17 @@ class Bodies:
             return Body(data, None, wrapped)
         name = f"{queue_id}.sealed" if sealed else queue_id
         try:
-            durable.create(self._folder / name, data, mode=durable.PRIVATE)
-            durable.sync_folder(self._folder)
+            durable.create(self.folder / name, data, mode=durable.PRIVATE)
+            durable.sync_folder(self.folder)
         except BaseException:
-            (self._folder / name).unlink(missing_ok=True)
+            (self.folder / name).unlink(missing_ok=True)
             raise
         return Body(None, name, wrapped)
 
     def read(self, queue_id: str, body: Body) -> bytes:
         """Blocking. The bytes that were written; BodyError where they are not there."""
         try:
-            data = body.data if body.file is None else (self._folder / body.file).read_bytes()
+            data = body.data if body.file is None else (self.folder / body.file).read_bytes()
         except OSError as error:
             raise BodyError(f"{queue_id}: {error.strerror}") from None
         if data is None:
@@ -78,20 +78,19 @@ class Bodies:
     def drop(self, names: Iterable[str]) -> None:
         """Delete files; blocking."""
         for name in names:
-            (self._folder / name).unlink(missing_ok=True)
+            (self.folder / name).unlink(missing_ok=True)
 
     def files(self, shard: int) -> set[str]:
         """The names of that shard's files."""
-        return {path.name for path in self._folder.glob(f"{shard:x}-*")}
+        return {path.name for path in self.folder.glob(f"{shard:x}-*")}
 
-    def set_apart(self, shard: int, stamp: str) -> None:
-        """Move that shard's files out of the way, beside a damaged shard that may still name them."""
-        names = self.files(shard)
-        if names:
-            apart = self._folder / f"damaged-{stamp}"
+    def set_apart(self, shard: int, stamp: str) -> Path:
+        """Move that shard's files out of the way, beside a damaged shard that may still name them; where to."""
+        apart = self.folder / f"damaged-{stamp}"
+        for name in self.files(shard):
             apart.mkdir(exist_ok=True, mode=0o700)
-            for name in names:
-                (self._folder / name).rename(apart / name)
+            (self.folder / name).rename(apart / name)
+        return apart
 
 
 def _encrypt(key: AESGCM, data: bytes, queue_id: str) -> bytes:

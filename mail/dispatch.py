@@ -66,7 +66,7 @@ class Dispatch:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is under way then has GRACE seconds. Raises what made the shard unusable."""
-        wake = self._spool.arrived
+        wake = self._spool.fresh.arrived
         stopping = asyncio.create_task(_pass_on(stop, wake))
         try:
             while not stop.is_set() and self._fault is None:
@@ -177,7 +177,7 @@ class Dispatch:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fault = error  # an outcome may be unknown: going on would send twice
-            self._spool.arrived.set()
+            self._spool.fresh.arrived.set()
 
     def _wake_at(self, moment: float) -> None:
         """Be awake at that monotonic second at the latest."""
@@ -191,7 +191,7 @@ class Dispatch:
     async def _ring(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
         self._timer = None
-        self._spool.arrived.set()
+        self._spool.fresh.arrived.set()
 
     def _sweep(self) -> None:
         now = self._clock.monotonic()

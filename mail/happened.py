@@ -75,3 +75,23 @@ def tell(
     document = nest({name: value for name, value in fields.items() if value is not None})
     document["@timestamp"] = format_time(now)
     return codec.encode(document)
+
+
+def damaged(shard: int, problem: str, lost: int, node: str, now: datetime) -> bytes:
+    """An alert: a shard was found damaged and set apart; `lost` messages in it could not be read."""
+    fields: dict[str, Value] = {
+        "event.kind": "alert",
+        "event.category": ["email"],
+        "event.type": ["info"],
+        "event.action": "shard-damaged",
+        "event.dataset": "hudhud.mail",
+        "event.provider": "hudhud-relay",
+        "event.outcome": "failure",
+        "event.reason": problem[:1000],
+        "event.severity": 80,
+        "observer.name": node,
+        "observer.type": "relay",
+        "hudhud.mail.shard": shard,
+        "hudhud.mail.lost": lost,
+    }
+    return codec.encode(nest(fields) | {"@timestamp": format_time(now)})

@@ -73,7 +73,7 @@ class Held:
             return Act(queue_id, ())
         places, now = [one.place for one in stored.waiting], self._clock.now()
         await self._spool.commit(lambda connection: rows.move(connection, number, places, "queued", now))
-        self._spool.wake()
+        self._spool.fresh.wake()
         return Act(queue_id, tuple(shown_address(one.address) for one in stored.waiting))
 
     async def rejudge(
@@ -146,7 +146,7 @@ class Held:
         if file is not None:
             await asyncio.to_thread(self._spool.bodies.drop, [file])
         if to == "queued":
-            self._spool.wake()
+            self._spool.fresh.wake()
         return Act(stored.queue_id, addresses)
 
     def _events(self, why: Why, stored: Stored, chosen: Sequence[NewRecipient]) -> list[bytes]:

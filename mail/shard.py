@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hudhud import log
 from hudhud.clock import Clock
-from hudhud.database import Database, DatabaseDamaged
+from hudhud.database import Database, DatabaseDamaged, DatabaseError
 from mail.bodies import Bodies
+from mail.salvage import Salvaged, salvage
 from mail.stored import SCHEMA
 
 _log = log.get(__name__)
@@ -22,14 +23,23 @@ class ShardTaken(Exception):  # noqa: N818 - a state of the world: its owner liv
 
 
 @dataclass(frozen=True, slots=True)
+class Damage:
+    """What was found when the shard was opened: where the file is kept, what was wrong, what was brought over."""
+
+    kept: str
+    problem: str
+    salvaged: Salvaged
+
+
+@dataclass(frozen=True, slots=True)
 class Shard:
-    """An open shard. `damaged` is where a file was set apart when it was opened, "" for none."""
+    """An open shard."""
 
     number: int
     database: Database
     bodies: Bodies
     lock: int
-    damaged: str = ""
+    damage: Damage | None = None
 
     def close(self) -> None:
         """Finish what waits, close, give the shard up."""
@@ -40,26 +50,72 @@ class Shard:
 def open_shard(folder: Path, number: int, key: bytes, clock: Clock) -> Shard:
     """The shard `shard-<number>.db` of the relay's folder, made where there is none. ShardTaken while another has it.
 
-    A damaged file is moved aside whole, with the body files it may name, for a person to look at; the shard begins
-    anew, so that the rest goes on.
+    A damaged file is set apart whole with the body files it may name, for a person to look at; what can still be read
+    of its live messages is brought over into a new one, so that the rest goes on.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(folder / f"shard-{number}.lock")
     try:
-        bodies, path, damaged = Bodies(folder / "bodies", key), folder / f"shard-{number}.db", ""
+        bodies, path, damage = Bodies(folder / "bodies", key), folder / f"shard-{number}.db", None
         try:
-            database = Database(path, SCHEMA)
+            database = _open(path)
         except DatabaseDamaged as error:
-            damaged = _set_apart(path, bodies, number, clock)
-            _log.error("shard damaged: set apart, beginning anew", shard=number, problem=error.what, kept=damaged)
-            database = Database(path, SCHEMA)
+            database, damage = _anew(path, bodies, number, clock, error.what)
+        _suspicion(path).unlink(missing_ok=True)
         swept = _sweep(database, bodies, number)
         if swept:
             _log.info("removed bodies that no message names", shard=number, files=swept)
-        return Shard(number, database, bodies, lock, damaged)
+        return Shard(number, database, bodies, lock, damage)
     except BaseException:
         os.close(lock)
         raise
+
+
+def suspect(path: Path) -> None:
+    """The open shard at `path` proved to be damaged: the next opening reads it whole, whatever its size."""
+    _suspicion(path).touch()
+
+
+def _open(path: Path) -> Database:
+    database = Database(path, SCHEMA)
+    if _suspicion(path).exists():
+        wrong = _problems(database)
+        if wrong:
+            database.close()
+            raise DatabaseDamaged(path, "; ".join(wrong))
+    return database
+
+
+def _problems(database: Database) -> list[str]:
+    try:
+        return database.check()
+    except DatabaseError as error:
+        return [error.what]
+
+
+def _anew(path: Path, bodies: Bodies, number: int, clock: Clock, problem: str) -> tuple[Database, Damage]:
+    stamp = clock.now().strftime("%Y%m%dT%H%M%S.%fZ")
+    kept = path.with_name(f"{path.name}.damaged-{stamp}")
+    for suffix in ("-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(kept.with_name(kept.name + suffix))
+    apart = bodies.set_apart(number, stamp)
+    database = Database(path, SCHEMA)
+    found = salvage(kept, apart, database, bodies, number)
+    _log.error(
+        "shard damaged: set apart, its readable messages brought over",
+        shard=number,
+        problem=problem,
+        kept=str(kept),
+        saved=found.saved,
+        lost=found.lost,
+    )
+    return database, Damage(str(kept), problem, found)
+
+
+def _suspicion(path: Path) -> Path:
+    return path.with_suffix(".suspect")
 
 
 def shard_numbers(folder: Path) -> Iterator[int]:
@@ -76,17 +132,6 @@ def _lock(path: Path) -> int:
         os.close(descriptor)
         raise ShardTaken(path.stem) from None
     return descriptor
-
-
-def _set_apart(path: Path, bodies: Bodies, number: int, clock: Clock) -> str:
-    stamp = clock.now().strftime("%Y%m%dT%H%M%S.%fZ")
-    kept = path.with_name(f"{path.name}.damaged-{stamp}")
-    for suffix in ("-wal", "-shm", ""):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(kept.with_name(kept.name + suffix))
-    bodies.set_apart(number, stamp)
-    return str(kept)
 
 
 def _sweep(database: Database, bodies: Bodies, number: int) -> int:

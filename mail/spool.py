@@ -8,33 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from hudhud import journal
 from hudhud.clock import Clock
-from hudhud.database import Connection, Database, DiskFull
+from hudhud.database import Connection, Database, DatabaseDamaged, DiskFull
 from hudhud.settings import Spool as Limits
-from mail import listing, rows, threads
+from mail import happened, listing, rows, threads
 from mail.bodies import INLINE_BYTES, Bodies, Body, BodyError
 from mail.envelope import Address, Recipient
+from mail.fresh import Fresh
 from mail.judged import held_by, summary
 from mail.message import Message
 from mail.room import Room, SpoolFull
 from mail.rows import Key, Outcome
-from mail.shard import Shard, open_shard
+from mail.shard import Shard, open_shard, suspect
 from mail.stored import (
     Edit,
     NewRecipient,
     Numbers,
     Own,
     Stored,
-    Waiting,
     edited,
     new_recipient,
     number_at,
@@ -45,8 +44,6 @@ from mail.stored import (
 )
 from mail.verdict import Judgement
 
-FRESH_MESSAGES = 2000  # new messages kept in memory for dispatch; the rest it reads from disk
-FRESH_BYTES = 32 * 1024 * 1024
 EXPIRE_ROWS = 1000  # messages forgotten in one transaction
 HURRY_ROWS = 1000  # recipients made due in one transaction
 
@@ -81,11 +78,7 @@ class Spool:
         last = database.read("SELECT max(number) FROM messages")[0][0]
         self._numbers = Numbers(last or 0)
         self.room = Room(database.path.parent, self._limits, clock)
-        self._fresh: deque[Stored] = deque()
-        self._fresh_bytes = 0
-        self._unseen: set[int] = set()  # numbers from before their commit until dispatch takes them
-        self.behind = True  # whether there may be due recipients that are only on disk
-        self.arrived = asyncio.Event()
+        self.fresh = Fresh()
         self.owned: Shard | None = None
 
     def new_id(self) -> str:
@@ -130,25 +123,20 @@ class Spool:
 
     # for dispatch
 
-    def take_fresh(self) -> Stored | None:
-        """The oldest message that was just stored, with its bytes; None when there is none."""
-        if not self._fresh:
-            return None
-        stored = self._fresh.popleft()
-        self._fresh_bytes -= len(stored.data or b"")
-        self._unseen.discard(stored.number)
-        return stored
-
     def due(
         self, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]
     ) -> tuple[Sequence[Stored], rows.Due]:
         """Messages with those of their recipients that are due, and the rest of what rows.due tells."""
-        due = rows.due(self.database.read, now, per_domain, busy)
-        loaded = (
-            rows.load(self.database.read, self.shard, number, places)
-            for number, places in due.found.items()
-            if number not in self._unseen
-        )
+        try:
+            due = rows.due(self.database.read, now, per_domain, busy)
+            loaded = [
+                rows.load(self.database.read, self.shard, number, places)
+                for number, places in due.found.items()
+                if not self.fresh.unseen(number)
+            ]
+        except DatabaseDamaged:
+            suspect(self.database.path)
+            raise
         return [one for one in loaded if one is not None], due
 
     async def hurry(self, domain: str) -> None:
@@ -156,7 +144,7 @@ class Spool:
         now = self._clock.now()
         while await self.commit(lambda connection: rows.hurry(connection, domain, now, HURRY_ROWS)) == HURRY_ROWS:
             pass
-        self.wake()
+        self.fresh.wake()
 
     def load(self, number: int) -> Stored | None:
         """A message with its queued recipients; None where it is not known."""
@@ -182,7 +170,7 @@ class Spool:
 
         with ExitStack() as unseen:
             for stored, recipients, one in mine:
-                unseen.enter_context(self._announced(stored, recipients, one.data))
+                unseen.enter_context(self.fresh.storing(stored, recipients, one.data))
             file = await self.commit(work)
         if file is not None:
             await asyncio.to_thread(self.bodies.drop, [file])
@@ -199,11 +187,6 @@ class Spool:
             total += gone
         return total
 
-    def wake(self) -> None:
-        """There is something due on disk."""
-        self.behind = True
-        self.arrived.set()
-
     async def commit(self, work: Callable[[Connection], T]) -> T:
         """Any change to the shard, in one transaction; SpoolFull where the disk is full."""
         try:
@@ -211,6 +194,9 @@ class Spool:
         except DiskFull as error:
             self.room.look_again()
             raise SpoolFull(str(error)) from None
+        except DatabaseDamaged:
+            suspect(self.database.path)
+            raise
 
     # for people
 
@@ -269,7 +255,7 @@ class Spool:
             journal.append(connection, events)
 
         try:
-            with self._announced(stored, recipients, data):
+            with self.fresh.storing(stored, recipients, data):
                 await self.commit(work)
         except Exception:
             if body.file is not None:
@@ -286,30 +272,6 @@ class Spool:
                 raise SpoolFull(f"the disk is full: {error.strerror}") from None
             raise
 
-    @contextmanager
-    def _announced(self, stored: Stored, recipients: Sequence[NewRecipient], data: bytes) -> Iterator[None]:
-        """Around the commit of a message: afterwards dispatch has it, once, from memory or from disk."""
-        self._unseen.add(stored.number)
-        try:
-            yield
-        except BaseException:
-            self._unseen.discard(stored.number)
-            self.wake()  # a cancelled commit may have been done all the same
-            raise
-        waiting = tuple(
-            Waiting(place, one.address, one.domain, one.notify, one.orcpt)
-            for place, one in enumerate(recipients)
-            if one.state == "queued"
-        )
-        if waiting and len(self._fresh) < FRESH_MESSAGES and self._fresh_bytes + len(data) <= FRESH_BYTES:
-            self._fresh.append(replace(stored, waiting=waiting, data=data))
-            self._fresh_bytes += len(data)
-        else:
-            self._unseen.discard(stored.number)
-            self.behind = self.behind or bool(waiting)
-        if waiting:
-            self.arrived.set()
-
 
 def open_spool(
     folder: Path, number: int, *, node: str, key: bytes, clock: Clock, limits: Limits | None = None
@@ -318,4 +280,7 @@ def open_spool(
     shard = open_shard(folder, number, key, clock)
     spool = Spool(shard.database, number, node=node, key=key, bodies=folder / "bodies", clock=clock, limits=limits)
     spool.owned = shard
+    if shard.damage is not None:
+        event = happened.damaged(number, shard.damage.problem, shard.damage.salvaged.lost, node, clock.now())
+        shard.database.commit_now(lambda connection: journal.append(connection, [event]))
     return spool

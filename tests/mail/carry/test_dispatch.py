@@ -233,9 +233,9 @@ async def test_a_busy_domain_on_disk_does_not_hide_another(house, sinks) -> None
     house.dialled |= {INT: slow.port, EDU: quick.port}
     ids = [await house.put("a@interior.saba.example") for _ in range(300)]
     last = await house.put("b@education.saba.example")
-    while house.spool.take_fresh() is not None:
+    while house.spool.fresh.take() is not None:
         pass
-    house.spool.wake()
+    house.spool.fresh.wake()
     house.start()
     await house.until(last, "delivered", within=1.0)
     for one in ids:

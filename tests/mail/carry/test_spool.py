@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hudhud.clock import SYSTEM
+from hudhud.database import DatabaseDamaged, open_reader
 from hudhud.settings import Spool as Limits
 from mail import listing, rows
 from mail.bodies import Bodies, BodyError
@@ -85,13 +86,60 @@ async def test_a_damaged_shard_is_set_apart_with_its_bodies_and_the_rest_goes_on
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     house.open()
-    assert house.spool.owned.damaged
+    assert house.spool.owned.damage.salvaged.saved == 0
+    assert house.events()[0]["event"]["action"] == "shard-damaged"
     assert house.spool.list(Filter()) == []
     new = await house.put("b@interior.saba.example")
     assert house.states(new) == ["queued"]
     kept = [p.name for p in (house.folder / "relay").rglob("*") if "damaged" in p.name or p.parent.name != "relay"]
     assert big in kept
     assert list(shard_numbers(house.folder / "relay")) == [0]
+
+
+async def test_what_can_still_be_read_of_a_damaged_shard_goes_out(house, sinks) -> None:
+    held = await house.put("a@interior.saba.example", state="held", body=b"held\r\n")
+    big = await house.put("a@interior.saba.example", body=b"x" * 300_000 + b"\r\n")
+    ids = [await house.put("a@interior.saba.example", body=b"y" * 20_000 + b"\r\n") for _ in range(60)]
+    await house.close()
+    path = house.folder / "relay" / "shard-0.db"
+    connection = open_reader(path)
+    page, size = connection.execute(
+        "SELECT rootpage, (SELECT page_size FROM pragma_page_size) FROM sqlite_schema WHERE name = 'journal'"
+    ).fetchone()
+    connection.close()
+    data = bytearray(path.read_bytes())
+    for broken in (page, len(data) // size // 2, len(data) // size // 3):  # one page of the journal, two of bodies
+        data[(broken - 1) * size : broken * size] = b"\xff" * size
+    path.write_bytes(data)
+    house.open()
+    damage = house.spool.owned.damage
+    assert damage.salvaged.saved + damage.salvaged.lost == 62
+    assert damage.salvaged.lost <= 4
+    hop = await sinks()
+    house.dialled["192.0.2.65", 25] = hop.port
+    house.start()
+    await house.held.release(held, actor="layla", reason="fine")
+    saved = [one for one in (held, big, *ids) if house.spool.show(one) is not None]
+    for one in saved:
+        await house.until(one, "delivered")
+    assert len(hop.messages) == damage.salvaged.saved
+
+
+async def test_damage_found_at_work_is_looked_into_at_the_next_start(house) -> None:
+    await house.put("a@interior.saba.example")
+
+    def find_damage(connection: Any) -> None:
+        raise DatabaseDamaged(house.spool.database.path, "a page is wrong")
+
+    with pytest.raises(DatabaseDamaged):
+        await house.spool.commit(find_damage)
+    suspicion = house.folder / "relay" / "shard-0.suspect"
+    assert suspicion.exists()
+    await house.close()
+    house.open()
+    assert not suspicion.exists()
+    assert house.spool.owned.damage is None
+    assert len(house.spool.list(Filter())) == 1
 
 
 async def test_a_shard_has_one_owner(house) -> None:
@@ -127,7 +175,7 @@ async def test_a_message_that_cannot_be_read_fails_and_others_go_on(house, sinks
     hop = await sinks()
     house.dialled["192.0.2.65", 25] = hop.port
     lost = await house.put("a@interior.saba.example", body=b"x" * 300_000 + b"\r\n")
-    while house.spool.take_fresh() is not None:
+    while house.spool.fresh.take() is not None:
         pass
     next((house.folder / "relay" / "bodies").iterdir()).unlink()
     fine = await house.put("b@interior.saba.example")
