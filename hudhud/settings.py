@@ -155,6 +155,7 @@ class Intake(Section, frozen=True):
     listen: str = "127.0.0.1:8443"
     url: str = "https://localhost:8443"  # what relays and sensors use
     sources: tuple[str, ...] = ("relay", "sensor", "console", "desk")  # certificate names that may send
+    tokens: str = ""  # file of `source = "sha256 of its token, hex"`: sources without a certificate
     max_batch_bytes: int = 8 * MiB
     max_batch_events: int = 10_000
     max_event_bytes: int = 256 * KiB
