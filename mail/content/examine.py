@@ -9,6 +9,7 @@ from typing import Final
 from hudhud.settings import Content
 from mail.content import parts
 from mail.content.parts import Contents, Part
+from mail.content.plain import plain
 from mail.content.sandbox import Sandbox
 from mail.content.unpack import unpack
 from mail.message import Message
@@ -65,7 +66,13 @@ class Examiner:
         slow = False
         header = message.data[: message.body_at]
         asked = [(HEADER, header, {"part": HEADER, **common})]
-        asked += [(part.path, part.data, seen | common) for part in contents.parts for seen in _externals(part)]
+        asked += [
+            (part.path, data, seen | common)
+            for part in contents.parts
+            for data in (part.data, plain(part))
+            if data is not None
+            for seen in _externals(part)
+        ]
         for path, data, externals in asked:
             try:
                 found += [(path, hit) for hit in rules.scan(data, externals=externals, timeout_s=seconds)]
