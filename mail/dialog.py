@@ -15,8 +15,7 @@ from typing import Final
 
 from hudhud import log
 from hudhud.settings import Relay as Settings
-from mail import answers
-from mail import limits, sasl
+from mail import answers, limits, sasl
 from mail.accounts import Account
 from mail.envelope import Client, PathError
 from mail.grammar import ParameterError, parse_mail_command, parse_rcpt_command
