@@ -22,7 +22,8 @@ RELAY = dsn.Relay("mx.relay.saba.example", "postmaster@relay.saba.example")
 CONTENT = b"From: <amal@finance.saba.example>\r\nSubject: x\r\n\r\nthe body\r\n"
 STORED = Stored(
     number=1, queue_id="0-0000000001", kind="mail", received=NOW - timedelta(hours=4),
-    sender=b"amal@finance.saba.example", account="amal@finance.saba.example", entity="FIN", listener="submission", bounce=True, size=len(CONTENT), sha256="",
+    sender=b"amal@finance.saba.example", account="amal@finance.saba.example", entity="FIN",
+    listener="submission", bounce=True, size=len(CONTENT), sha256="",
     message_id="1@x.example", client=None, body="7BIT", smtputf8=False, ret=None, envid=None, trace=b"", edits=(),
 )  # fmt: skip
 
