@@ -48,7 +48,8 @@ def phish(run: str) -> bytes:
     The library tags it and does not hold it: so there are people who already have it, whom the incident must list.
     """
     return f"""<html dir="rtl"><body>
-<p>عاجل: سيتم تعليق صندوق البريد خلال 24 ساعة. يرجى تأكيد حسابك على الرابط: <a href="https://bit.ly/{run}">اضغط هنا</a></p>
+<p>عاجل: سيتم تعليق صندوق البريد خلال 24 ساعة. يرجى تأكيد حسابك على الرابط:
+<a href="https://bit.ly/{run}">اضغط هنا</a></p>
 <p>قسم الدعم الفني، الرقم المرجعي {run}</p>
 </body></html>
 """.replace("\n", "\r\n").encode()
