@@ -42,8 +42,7 @@ class Room:
         free = disk.f_bavail * disk.f_frsize
         if free - size < self._limits.min_free_bytes:
             return f"{free // MiB} MiB are free, {self._limits.min_free_bytes // MiB} MiB are kept"
-        used = sum(entry.stat().st_size for entry in os.scandir(self._folder) if entry.is_file())
-        used += sum(entry.stat().st_size for entry in _entries(self._folder / "bodies") if entry.is_file())
+        used = sum(map(_size, (*_entries(self._folder), *_entries(self._folder / "bodies"))))
         if used + size > self._limits.max_bytes:
             return f"the spool has {used // MiB} MiB, {self._limits.max_bytes // MiB} MiB are allowed"
         return ""
@@ -51,3 +50,11 @@ class Room:
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     return list(os.scandir(folder)) if folder.is_dir() else []
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    """Octets of a file; 0 of anything else, and of one that went away since it was listed (a cursor being replaced)."""
+    try:
+        return entry.stat().st_size if entry.is_file() else 0
+    except FileNotFoundError:
+        return 0
