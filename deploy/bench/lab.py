@@ -14,16 +14,17 @@ from pathlib import Path
 import msgspec
 
 from deploy import demo, zone
-from deploy.bench import load, sink
+from deploy.bench import collector, load, profile, sink
 from deploy.ports import Ports
 from deploy.programs import Program, state
 from hudhud import config, release
-from hudhud.cli import Exit, Problem
+from hudhud.cli import Exit, Problem, err
 from hudhud.clock import SYSTEM
 from hudhud.settings import Settings, split_address
 
 SENDER = "amal@finance.saba.example"
 RECIPIENT = "salim@interior.saba.example"
+LOG_SHOWN = 3000  # characters of the relay's log when something went wrong
 STOP_S = 20.0  # seconds a helper has to end
 
 # A lab has one client: the limits per account and per address would measure themselves.
@@ -153,6 +154,19 @@ async def sending(order: load.Order) -> load.Result:
         await helper.stop()
 
 
+@contextlib.asynccontextmanager
+async def collecting(data: Path, settings: Settings) -> AsyncIterator[None]:
+    """In the place of the lab's intake one that only counts."""
+    folder, (_, port) = data / "tls", split_address(settings.intake.listen)
+    order = collector.Order(port, str(folder / "intake.pem"), str(folder / "intake.key"), str(folder / "ca.pem"))
+    helper = await Helper.start("deploy.bench.collector", order)
+    try:
+        await helper.line()
+        yield
+    finally:
+        await helper.stop()
+
+
 @dataclass(slots=True)
 class RelayLab:
     """A lab whose relay runs, with our sink behind it."""
@@ -194,10 +208,14 @@ async def relaying(data: Path, settings: Settings, *, arrivals: bool = False) ->
     played = [sink.Port(box.port, box.protocol) for _, box in demo.mailboxes(demo.demo_registry(), base)]
     names = await zone.serve(data / "zone.json", *split_address(settings.dns.nameservers[0]))
     relay = Program("relay", ("relay", "--config", str(data / "hudhud.toml")), data)
-    async with sinking(played, data, arrivals=arrivals) as counters:
+    profile.prepare()
+    async with sinking(played, data, arrivals=arrivals) as counters, collecting(data, settings):
         try:
             await relay.start(asyncio.Event())
             yield RelayLab(data, settings, relay, counters)
+        except Problem:
+            err(f"the end of the relay's log:\n{relay.log_file.read_text(errors='replace')[-LOG_SHOWN:]}")
+            raise
         finally:
             await relay.stop()
             names.close()
