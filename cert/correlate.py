@@ -104,7 +104,9 @@ def update(rule: CorrelationRule, results: Results, anchors: Interval, sightings
             kept = replace(old[0], first=first, last=last)
             gone += [(span, kept) for span in old[1:]]
         else:
-            kept = Span(digest("result", rule.id, results.key, first.isoformat()), first, last, opened=first)
+            anchor = min((one.id for one in sightings if one.timestamp == first), default="")
+            id_ = digest("result", rule.id, results.key, first.isoformat())
+            kept = Span(id_, first, last, opened=first, anchor=anchor)
         used |= {span.id for span in old}
         spans.append(kept)
     gone += [(span, None) for span in replaced if span.id not in used]

@@ -8,7 +8,7 @@ from typing import Final
 
 from cert.attach import MAX_TRIES, Attach
 from cert.correlate import Update, areas, to_read, update
-from cert.match import KEPT_TOGETHER, key_values
+from cert.match import KEPT_TOGETHER, digest, key_values
 from cert.store import Alert, Match, Results, Span, Stale, Store, StoreDown
 from rules.eventrule import CorrelationRule
 from rules.rule import SEVERITY
@@ -63,12 +63,15 @@ class Correlating:
 
 
 def result_alert(rule: CorrelationRule, key: str, span: Span) -> Alert:
-    """The alert of a result, made of what never changes in it: the same however often it is made."""
+    """The alert of a result, made of what never changes in it: the same however often it is made.
+
+    A lure has several hashes, and so several results of the same mails: they have one alert, that of their first mail.
+    """
     values = dict(zip(rule.group_by, key_values(key), strict=False))
     entity = values.get("organization.id", "")
     tied = tuple(f"{word}:{values[name]}" for name, word in KEPT_TOGETHER.items() if name in values)
     return Alert(
-        id=span.id,
+        id=digest("result", rule.id, span.anchor) if tied else span.id,
         timestamp=span.opened or span.first,
         rule=rule.id,
         title_ar=rule.title["ar"],

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 
 from cert import deadletter, notify
 from cert.attach import Attach
-from cert.batch import journalled_event
+from cert.batch import journalled_event, read_batch
 from cert.correlating import Correlating
 from cert.deadletter import DeadLetter
 from cert.enrich import enrich
@@ -28,6 +28,7 @@ from hudhud.database import Connection, Database
 from hudhud.entity import Registry
 from hudhud.event import Event, EventError
 from hudhud.journal import Cursor, Record
+from hudhud.settings import Intake
 
 MAX_WAIT_S: Final = 10.0  # between tries while the store is away
 FIRST_WAIT_S: Final = 0.2
@@ -104,6 +105,19 @@ class Pipeline:
         await self._bury_refused(added, records)
         await self.judge(matched, matching, registry)
         self._count(added, matched)
+
+    async def again(self, letter: DeadLetter, limits: Intake) -> bool:
+        """Try a dead letter again, as the intake's line or its journal's; whether it became an event."""
+        batch = read_batch(letter.source, letter.line, letter.at, limits)
+        documents = batch.documents or (letter.line,)
+        try:
+            for document in documents:
+                journalled_event(document)
+        except (EventError, codec.CodecError):
+            return False
+        before = self.progress.dead
+        await self.work([Record(letter.sequence, document) for document in documents])
+        return self.progress.dead == before
 
     async def judge(self, matched: Sequence[Matched], matching: Matching, registry: Registry) -> None:
         """From matches to notices; the events are stored."""

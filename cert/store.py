@@ -180,6 +180,7 @@ class Span:
     last: datetime
     incident: str = ""
     opened: datetime | None = None  # its `first` when it was found: the time of its alert, which never moves
+    anchor: str = ""  # the first match when it was found
 
 
 @dataclass(frozen=True, slots=True)
