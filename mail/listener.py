@@ -28,6 +28,7 @@ UNREAD: Final = 256 * 1024  # octets that we take before they are asked for
 UNSENT: Final = 64 * 1024  # octets of replies that a client may leave unread before we wait for it
 ENDLESS: Final = 64 * 1024  # octets without a line end that count as one line
 FAIR: Final = 32  # commands that one client may have answered before others get a turn
+POLLS: Final = 2  # rounds of the loop before the greeting, in which what was sent too early is seen
 HANDSHAKE_S: Final = 30.0
 BACKLOG: Final = 1024
 
@@ -131,6 +132,8 @@ class Session(SMTP):
         self._door.sessions.add(self)
         try:
             self._enter(self.ip)
+            for _ in range(POLLS):
+                await asyncio.sleep(0)
             await self.dialog.run()
         except HungUp:
             pass

@@ -1,0 +1,209 @@
+"""A worker's listeners on loopback with the real relay behind them: judging, spool, limits, accounts, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trustme
+
+from hudhud import codec
+from hudhud.clock import SYSTEM
+from hudhud.people import hash_password
+from hudhud.settings import Relay as RelaySettings
+from hudhud.settings import Settings, Spool
+from mail import accounts
+from mail.dialog import HEAVY, House
+from mail.dns import ZoneResolver
+from mail.judging import Judging
+from mail.limits import Limits
+from mail.listener import Door
+from mail.live import demo_rules, demo_zone
+from mail.login import LiveAccounts, Login
+from mail.relay import Judge, Relay
+from mail.spool import open_spool
+from mail.strikes import Strikes
+from mail.telling import Telling
+from mail.threads import NoThreads
+
+PASSWORD = "a password of the lab"
+HASHED = hash_password(PASSWORD)
+AMAL = "amal@finance.saba.example"
+SALIM = "salim@interior.saba.example"
+NOOR = "noor@freemail.example"
+RULES = demo_rules()
+
+
+@dataclass
+class Running:
+    """A running worker, seen by a test."""
+
+    house: House
+    door: Door
+    spool: Any
+    context: ssl.SSLContext  # of a client that trusts the server
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def queued(self) -> list[dict[str, Any]]:
+        """What the spool holds, newest first."""
+        return self.spool.list(_everything())  # type: ignore[no-any-return]
+
+    def mail(self) -> list[dict[str, Any]]:
+        return [one for one in self.queued() if one["kind"] == "mail"]
+
+    def notices(self) -> list[bytes]:
+        return [self.spool.body(one["id"]) for one in self.queued() if one["kind"] == "notice"]
+
+    def events(self) -> list[dict[str, Any]]:
+        rows = self.spool.database.read("SELECT document FROM journal ORDER BY sequence")
+        return [codec.decode(bytes(row[0])) for row in rows]
+
+    def actions(self) -> list[str]:
+        return [one["event"]["action"] for one in self.events()]
+
+    async def connect(self, listener: str = "mx") -> Talk:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[listener], limit=1 << 20)
+        return Talk(reader, writer)
+
+    async def hello(self, listener: str = "mx") -> Talk:
+        """A session behind its greeting and EHLO."""
+        talk = await self.connect(listener)
+        assert (await talk.reply()).startswith("220 ")
+        await talk.say("EHLO client.example")
+        return talk
+
+    async def logged_in(self, who: str = AMAL) -> Talk:
+        """A submission session behind STARTTLS and AUTH."""
+        import base64
+
+        talk = await self.hello("submission")
+        assert (await talk.say("STARTTLS")).startswith("220")
+        await talk.start_tls(self.context)
+        await talk.say("EHLO client.example")
+        token = base64.b64encode(f"\0{who}\0{PASSWORD}".encode()).decode()
+        assert (await talk.say(f"AUTH PLAIN {token}")).startswith("235")
+        return talk
+
+
+def _everything() -> Any:
+    from mail.listing import Filter
+
+    return Filter()
+
+
+@dataclass
+class Talk:
+    """A client that sends exactly the bytes it is told to."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    async def reply(self) -> str:
+        """One whole reply, several lines joined; "" at the end of the connection."""
+        lines = []
+        while True:
+            line = (await asyncio.wait_for(self.reader.readline(), 15)).decode("ascii")
+            lines.append(line.rstrip("\r\n"))
+            if line[3:4] != "-":
+                return "\n".join(lines)
+
+    def send(self, data: bytes | str) -> None:
+        self.writer.write(data.encode() if isinstance(data, str) else data)
+
+    async def say(self, line: str | bytes) -> str:
+        self.send((line.encode() if isinstance(line, str) else line) + b"\r\n")
+        return await self.reply()
+
+    async def envelope(self, sender: str, *recipients: str) -> list[str]:
+        """MAIL and each RCPT; the replies."""
+        return [await self.say(f"MAIL FROM:<{sender}>"), *[await self.say(f"RCPT TO:<{r}>") for r in recipients]]
+
+    async def data(self, content: bytes, end: bytes = b"\r\n.\r\n") -> str:
+        """DATA with these bytes as they are."""
+        assert (await self.say("DATA")).startswith("354")
+        self.send(content + end)
+        return await self.reply()
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        await self.writer.start_tls(context, server_hostname="localhost")
+
+    async def ended(self) -> bool:
+        """Whether the server hung up."""
+        try:
+            return await asyncio.wait_for(self.reader.read(), 15) == b""
+        except ConnectionError:
+            return True
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def start(tmp_path: Path, authority: trustme.CA) -> Start:
+    """`async with start(max_recipients=5) as running:` a worker with these relay settings."""
+
+    @asynccontextmanager
+    async def running(
+        *, judge: Judge | None = None, proxies: tuple[str, ...] = (), min_free: int = 0, **changes: object
+    ) -> AsyncIterator[Running]:
+        relay = msgspec.structs.replace(
+            RelaySettings(
+                hostname="mx.relay.saba.example",
+                postmaster="postmaster@relay.saba.example",
+                help_url="https://hudhud.example/r",
+            ),
+            **changes,
+        )
+        settings = Settings(relay=relay, spool=Spool(min_free_bytes=min_free), folder=str(tmp_path))
+        rows = [accounts.row(AMAL, "FIN", "Amal", HASHED), accounts.row(SALIM, "INT", "Salim", HASHED)]
+        accounts.write(tmp_path / "accounts.toml", rows)
+        spool = open_spool(tmp_path / "relay", 0, node="test", key=bytes(32), clock=SYSTEM, limits=settings.spool)
+        limits = Limits(tmp_path / "relay" / "limits.bin", relay, worker=0)
+        strikes = Strikes(tmp_path / "relay" / "strikes-0", limits)
+        judging = Judging(RULES, ZoneResolver.load(demo_zone()), NoThreads(), SYSTEM, settings)
+        telling = Telling(
+            spool=spool, policy=lambda: RULES.policy, limits=limits, clock=SYSTEM, settings=relay, node="test"
+        )
+        the_relay = Relay(
+            spool=spool, judge=judge or judging, telling=telling, limits=limits, strikes=strikes, clock=SYSTEM,
+            settings=relay,
+        )  # fmt: skip
+        login = Login(LiveAccounts(tmp_path / "accounts.toml"), limits, relay, SYSTEM)
+        house = House(the_relay, login, limits, relay, tmp_path / "relay", asyncio.Semaphore(HEAVY))
+        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        authority.issue_cert("localhost").configure_cert(server)
+        client = ssl.create_default_context()
+        authority.configure_trust(client)
+        worker = Running(house, Door(house, server, proxies), spool, client)
+        for listener in ("mx", "submission", "submissions"):
+            listening = socket.create_server(("127.0.0.1", 0))
+            worker.ports[listener] = listening.getsockname()[1]
+            await worker.door.open(listener, listening)
+        try:
+            yield worker
+        finally:
+            await worker.door.close(0.2)
+            await telling.settle()
+            await judging.close()
+            spool.close()
+            login.close()
+            strikes.close()
+            limits.close()
+
+    return running
