@@ -17,11 +17,12 @@ from mail.content.features import features
 from mail.dns import Resolver
 from mail.envelope import Envelope, Recipient
 from mail.facts import Facts, gather_envelope, gather_headers, plain
+from mail.judge import judge
 from mail.message import Message
 from mail.policy import LiveRules, Policy
 from mail.replies import rcpt_reply
 from mail.threads import Threads
-from mail.verdict import Disposition, Finding, Judgement, Verdict, judge
+from mail.verdict import Disposition, Finding, Judgement, Verdict
 from rules.ruleset import Ruleset
 
 UNJUDGEABLE: Final = "H-CONTENT-01"
