@@ -105,13 +105,23 @@ def update(rule: CorrelationRule, results: Results, anchors: Interval, sightings
             gone += [(span, kept) for span in old[1:]]
         else:
             anchor = min((one.id for one in sightings if one.timestamp == first), default="")
-            id_ = digest("result", rule.id, results.key, first.isoformat())
-            kept = Span(id_, first, last, opened=first, anchor=anchor)
+            kept = Span(_free(rule.id, results, first, used), first, last, opened=first, anchor=anchor)
+            used.add(kept.id)
         used |= {span.id for span in old}
         spans.append(kept)
     gone += [(span, None) for span in replaced if span.id not in used]
     near = tuple(s for s in spans if s.first <= anchors[1] + rule.timespan and s.last >= anchors[0])
     return Update(replace(results, spans=tuple(spans)), near, tuple(gone))
+
+
+def _free(rule: str, results: Results, first: datetime, used: set[str]) -> str:
+    """An id for a new result that no other of the key has: one that shrank may have begun at the same time once."""
+    taken = used | {span.id for span in results.spans}
+    number, found = 0, digest("result", rule, results.key, first.isoformat())
+    while found in taken:
+        number += 1
+        found = digest("result", rule, results.key, first.isoformat(), str(number))
+    return found
 
 
 def _within(span: Span, anchors: Interval) -> bool:
