@@ -22,6 +22,7 @@ MAX_MESSAGE = 64 * 1024 * 1024  # octets
 HOLD = (
     "closed"  # while this file stands in the root, every listener answers 421: the tour closes the ministries with it
 )
+CLOSED = b"421 4.3.2 closed for a while\r\n"
 
 _log = log.get(__name__)
 _numbers = count()
@@ -71,8 +72,8 @@ class Session:
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if (self._root / HOLD).exists():
-                writer.write(b"421 4.3.2 closed for a while\r\n")
+            if self._closed():
+                writer.write(CLOSED)
                 return
             writer.write(f"220 {self._mailbox.domains[0]} lab {self._mailbox.protocol.upper()}\r\n".encode())
             while line := await reader.readuntil(b"\n"):
@@ -86,6 +87,9 @@ class Session:
                     await writer.drain()
                     await writer.start_tls(self._tls)
                     self._secure = True
+                elif verb.upper() == b"MAIL" and self._closed():
+                    writer.write(CLOSED)
+                    break
                 elif verb.upper() == b"QUIT":
                     writer.write(b"221 bye\r\n")
                     break
@@ -96,6 +100,9 @@ class Session:
             pass
         finally:
             writer.close()
+
+    def _closed(self) -> bool:
+        return (self._root / HOLD).exists()
 
     def _answer(self, verb: str, rest: bytes) -> bytes:
         if verb == ("LHLO" if self._mailbox.protocol == "lmtp" else "EHLO"):

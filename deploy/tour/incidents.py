@@ -80,7 +80,7 @@ async def capture(lab: Lab) -> list[Outcome]:
             "",
             "nobody named",
             counts and not named and not _names_staff(everything),
-            f"{len(everything)} events looked at",
+            f"{len(everything)} events name the webmail, none a visitor",
         ),
     ]
 
