@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     rf"|(?P<atom>{_ATOM})|(?P<special>[<>:;@,.])",
     re.DOTALL,
 )
-_LOOSE = re.compile(r"[^\s<>()\[\],;:\"\\]+@[^\s<>()\[\],;:\"\\@]+")
+_LOOSE = re.compile(r"[^\s<>()\[\],;:\"\\@]{1,128}@[^\s<>()\[\],;:\"\\@]{1,255}")
 _ROUTED: Final = re.compile(r"%[^%.]+\.[^%]+$|^[^!.]+\.[^!]+!")
 """Local parts that some servers read as another address: user%other.example, other.example!user."""
 
@@ -44,7 +44,7 @@ def read(text: str) -> Reading:
     """The addresses that any reader finds in a field's body; never raises.
 
     Ambiguous: the grammar and the lenient reading find different addresses; the text is outside the grammar and the
-    lenient reading finds others than stand there; or an address hides another (routes, encoded words, control characters).
+    lenient reading finds others than stand there; or an address hides another (routes, encoded words, controls).
     """
     if (plain := _PLAIN.fullmatch(text)) and text.isascii() and "=?" not in text and not _ROUTED.search(plain[2]):
         return Reading((f"{plain[2]}@{plain[3]}".lower(),))

@@ -237,7 +237,7 @@ def _unrepeated(data: bytes) -> bytes:
 _HQX: Final = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
 _NOT_HQX: Final = bytes(set(range(256)) - set(_HQX))
 _HQX_TO_BASE64: Final = bytes.maketrans(_HQX, _ALPHABET)
-_BINHEX = re.compile(rb"(?:^|\n)\s*:([!-,\-0-9@A-Z\[`a-r\s]{30,}):")
+_BINHEX = re.compile(rb"(?:^|\n)[ \t]{0,8}:([!-,\-0-9@A-Z\[`a-r\s]{30,}):")
 
 
 def yencoded(data: bytes) -> Iterator[tuple[str, bytes]]:

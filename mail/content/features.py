@@ -7,6 +7,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 from urllib.parse import unquote, urlsplit
 from zlib import crc32
@@ -20,6 +21,7 @@ ROWS: Final = 4  # hashes in a band: texts that share 80 % of their shingles agr
 MIN_WORDS: Final = 12  # a shorter text is everybody's
 MAX_TEXT: Final = 256 * 1024  # characters of a part that are read
 MAX_WORDS: Final = 800  # of a text
+MAX_PLACES: Final = 5000  # in one part that may begin a URL
 MAX_BANDS: Final = 64  # of one message
 
 _URL = re.compile(r"(?:https?|ftp)://[^\s<>\"'`{}|\\^\x00-\x1f]{3,2000}|www\.[a-z0-9-]+\.[^\s<>\"'`]{2,2000}", re.I)
@@ -27,8 +29,8 @@ _ODD_REF = re.compile(r"""=[ ]?["']?(?://|\s|[a-z]{0,6}&#)|hxxp""", re.I)
 _REF = re.compile(
     r"""(?:href|src|action|background|Target)\s*=\s*(?:"([^"]{3,4000})"|'([^']{3,4000})'|([^\s"'>]{3,2000}))""", re.I
 )
-_HIDDEN = re.compile(r"<(script|style|head|title)\b.*?</\1\s*>|<!--.*?-->", re.I | re.S)
-_TAG = re.compile(r"<[^>]{0,4000}>")
+_HIDDEN = re.compile(r"<(script|style|head|title)\b|<!--", re.I)
+_TAG = re.compile(r"<[^<>]{0,4000}>")
 _TRAIL = ".,;:!?)]}>'\"»”’،؛؟"
 NAMESPACES: Final = (
     "http://schemas.openxmlformats.org/",
@@ -81,7 +83,7 @@ def features(parts: Iterable[Part], settings: Content) -> Features:
 
 def find_urls(source: str) -> list[str]:
     """The URLs in text or HTML: as they stand, and behind href, src, action; entities decoded, trailing marks off."""
-    found = [match[0] for at in _places(source) if (match := _URL.match(source, at))]
+    found = [match[0] for at in islice(_places(source), MAX_PLACES) if (match := _URL.match(source, at))]
     if "<" in source and _ODD_REF.search(source):
         found += [value for match in _REF.finditer(source) if _is_url(value := match[1] or match[2] or match[3] or "")]
     return [shown for url in found if (shown := _clean(url))]
@@ -108,7 +110,7 @@ def _is_url(value: str) -> bool:
 def _clean(url: str) -> str:
     text = html.unescape(url).strip()
     text = re.sub(r"[\s\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", "", text)
-    while text and text[-1] in _TRAIL and not (text[-1] == ")" and "(" in text):
+    while text and text[-1] in _TRAIL and not (text[-1] == ")" and text.count("(") >= text.count(")")):
         text = text[:-1]
     if text.lower().startswith("www."):
         text = "http://" + text
@@ -127,8 +129,25 @@ def visible(source: str, *, is_html: bool) -> str:
     """The text that a reader sees: without tags, scripts, styles and comments; entities decoded."""
     if not is_html and "<" not in source:
         return source
-    text = _TAG.sub(" ", _HIDDEN.sub(" ", source))
+    text = _TAG.sub(" ", "".join(_shown(source)))
     return html.unescape(text) if "&" in text else text
+
+
+def _shown(source: str) -> Iterator[str]:
+    """What stands outside scripts, styles, head, title and comments. An end that is not there is not sought twice."""
+    lowered = source.lower()
+    at, endless = 0, set()
+    for match in _HIDDEN.finditer(source):
+        end = f"</{match[1].lower()}" if match[1] else "-->"
+        if match.start() < at or end in endless:
+            continue
+        found = lowered.find(end, match.end())
+        if found < 0:
+            endless.add(end)
+            continue
+        yield source[at : match.start()]
+        at = max(source.find(">", found), found) + 1
+    yield source[at:]
 
 
 def bands(text: str, urls: Iterable[str], files: Iterable[str]) -> tuple[str, ...]:

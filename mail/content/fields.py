@@ -9,7 +9,7 @@ from typing import Final
 
 from mail.content.params import COMMENT, decode_words, values
 
-MAX_FIELD = 16 * 1024  # octets of one field that are read
+MAX_FIELD = 8 * 1024  # octets of one field that are read
 
 _FIELD = re.compile(
     rb"^[ \t]{0,0}content-(type|transfer-encoding|disposition)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.I | re.M
@@ -22,7 +22,6 @@ _LOOSE_FIELD = re.compile(
 _TYPE = re.compile(rb"\s*([A-Za-z0-9!#$&^_.+-]+/[A-Za-z0-9!#$&^_.+-]+)\s*(?=;|$)")
 _FIRST = re.compile(rb"\s*([a-z0-9!#$&^_.+-]+(?:/[a-z0-9!#$&^_.+-]+)?)\s*(?=;|$)", re.I)
 _PLAIN_PARAM = re.compile(rb';\s*([a-z0-9*-]+)=(?:"([^"\\]*)"|([^\s;"()<>@,:\\\[\]=]+))\s*(?=;|$)', re.I)
-_ODD = re.compile(rb"\x00|=\?[^?]*\?[^\s\"]*[\s;]?boundary", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def read_head(head: bytes) -> Head:
     found: dict[bytes, bytes] = {}
     for name, value in fields:
         key = name.lower()
-        if key in found or len(value) > MAX_FIELD or _ODD.search(value):
+        if key in found or len(value) > MAX_FIELD or b"\x00" in value:
             return _every_way(fields)
         found[key] = value
     return _plain(found) or _every_way(fields)
@@ -76,6 +75,8 @@ def _plain(found: dict[bytes, bytes]) -> Head | None:
         *_plain_names(found.get(b"type", b""), params, b"name"),
     )
     boundary = params.get(b"boundary", b"").rstrip()
+    if b"=?" in boundary:
+        return None
     pieces = [key for key in (*params, *more) if b"*" in key]
     if any(key.startswith(b"boundary*") for key in pieces) or pieces != sorted(pieces, key=_number):
         return None
@@ -159,7 +160,7 @@ def _types(value: bytes) -> list[str]:
     """The media type as it stands, without comments, and as a reader that skips garbage sees it."""
     found = []
     for text in (value, COMMENT.sub(b"", value), re.sub(rb"[\s\"']", b"", value)):
-        match = _TYPE.match(text) or re.search(rb"([A-Za-z0-9.+-]+/[A-Za-z0-9.+-]+)", text)
+        match = _TYPE.match(text) or re.search(rb"(?<![A-Za-z0-9.+-])([A-Za-z0-9.+-]{1,80}/[A-Za-z0-9.+-]{1,80})", text)
         if match:
             found.append(match[1].decode("ascii", "replace").lower())
         for match in re.finditer(rb"(multipart|message)/[A-Za-z0-9.+-]+", text, re.I):

@@ -12,7 +12,9 @@ MAX_PIECES: Final = 100  # RFC 2231 continuations of one value
 
 COMMENT: Final = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 
-_PARAM = re.compile(rb'([A-Za-z0-9_.$-]+(?:\*\d*)?\*?)\s*=\s*("(?:[^"\\]|\\.)*"?|[^;]*)', re.S)
+_PARAM = re.compile(
+    rb'(?<![A-Za-z0-9_.$-])([A-Za-z0-9_.$-]{1,60}(?:\*\d{0,9})?\*?)\s{0,99}=\s{0,99}("(?:[^"\\]|\\.)*"?|[^;]*)', re.S
+)
 _NAME = re.compile(r"^([^'*]+)(?:\*(\d{1,4}))?(\*)?$")
 _WORD = re.compile(rb"=\?([^?\s]{1,40})\?([bq])\?([^?]*)\?=", re.I)
 

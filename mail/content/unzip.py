@@ -10,10 +10,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from mail.content.opened import Budget, Entry, Opened
 
+MAX_HEADERS: Final = 5000  # local headers of one ZIP that are looked at
 MAX_RAW: Final = 64 * 1024 * 1024  # octets of a damaged member that are looked at
 
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, struct.error)
@@ -78,7 +80,7 @@ def _raw_member(file: zipfile.ZipFile, info: zipfile.ZipInfo, budget: Budget) ->
     if source is None:
         return b""
     source.seek(info.header_offset)
-    return _local_entry(source.read(min(info.compress_size + 30 + 2 * 65536, MAX_RAW)), budget)[0].data
+    return _local_entry(source.read(min(info.compress_size + 30 + 2 * 65536, MAX_RAW)), 0, budget)[0].data
 
 
 def _hidden(data: bytes, known: list[tuple[int, int]], budget: Budget) -> Iterator[tuple[Entry, bool]]:
@@ -88,13 +90,13 @@ def _hidden(data: bytes, known: list[tuple[int, int]], budget: Budget) -> Iterat
     """
     end, spans = -1, iter([*known, (len(data), len(data))])
     start, stop = next(spans)
-    for match in _LOCAL.finditer(data):
+    for match in islice(_LOCAL.finditer(data), MAX_HEADERS):
         at = match.start()
         while at >= stop and start < len(data):
             start, stop = next(spans)
         if start <= at < stop or at < end:
             continue
-        entry, locked, length = _local_entry(data[at:], budget)
+        entry, locked, length = _local_entry(data, at, budget)
         end = at + length
         if entry.name and not entry.name.endswith("/"):
             yield entry, locked
@@ -102,26 +104,27 @@ def _hidden(data: bytes, known: list[tuple[int, int]], budget: Budget) -> Iterat
                 return
 
 
-def _local_entry(data: bytes, budget: Budget) -> tuple[Entry, bool, int]:
-    """A file by its local header: entry, whether it is encrypted, octets that it takes."""
-    if len(data) < 30:
+def _local_entry(data: bytes, at: int, budget: Budget) -> tuple[Entry, bool, int]:
+    """A file by its local header at `at`: entry, whether it is encrypted, octets that it takes."""
+    if len(data) - at < 30:
         return Entry(""), False, 4
-    flags, method = struct.unpack_from("<HH", data, 6)
-    packed, _, name_size, extra_size = struct.unpack_from("<IIHH", data, 18)
-    raw = data[30 : 30 + name_size]
-    name = raw.decode("utf-8" if flags & 0x800 else "cp437", "replace")
-    start = 30 + name_size + extra_size
-    if name_size == 0 or not name.isprintable() or flags & 1:
-        return Entry(name if flags & 1 and name.isprintable() else "", encrypted=bool(flags & 1)), bool(flags & 1), 30
-    body = data[start : start + packed] if packed else data[start:]
+    flags, method = struct.unpack_from("<HH", data, at + 6)
+    packed, _, name_size, extra_size = struct.unpack_from("<IIHH", data, at + 18)
+    name = data[at + 30 : at + 30 + name_size].decode("utf-8" if flags & 0x800 else "cp437", "replace")
+    start = at + 30 + name_size + extra_size
+    if name_size == 0 or not name.isprintable():
+        return Entry(""), False, 4
+    if flags & 1:
+        return Entry(name, encrypted=True), True, 30
+    room = budget.room() + 1
+    body = data[start : start + packed] if packed else data[start : start + MAX_RAW]
     try:
         if method == 8:
-            inflater = zlib.decompressobj(-15)
-            content = inflater.decompress(body, budget.room() + 1)
+            content = zlib.decompressobj(-15).decompress(body, room)
         elif method == 12:
-            content = bz2.BZ2Decompressor().decompress(body, budget.room() + 1)
+            content = bz2.BZ2Decompressor().decompress(body, room)
         else:
-            content = body[: budget.room() + 1] if method == 0 and packed else b""
+            content = body[:room] if method == 0 and packed else b""
     except (zlib.error, OSError, ValueError):
         content = b""
-    return Entry(name, content), False, start + packed
+    return Entry(name, content), False, start + packed - at
