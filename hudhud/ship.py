@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_BATCH_BYTES = 4 * 1024 * 1024  # of one request's body; a single larger event goes alone
-POLL_S = 0.25  # how often an empty journal is looked at
+POLL_S = 0.25  # how often a journal is looked at that had no whole batch: one request costs as much as many events
 FIRST_WAIT_S = 0.5  # after the first failure; doubles with each
 MAX_WAIT_S = 60.0
 MAX_RETRY_AFTER_S = 600.0  # a longer wish of the intake is cut to this
@@ -88,7 +88,8 @@ class Shipper:
         stopped = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
-                if await _unless(stopped, self.ship_once(), STOP_S) == 0:
+                shipped = await _unless(stopped, self.ship_once(), STOP_S)
+                if shipped is not None and shipped < self._batch:
                     await _unless(stopped, self._clock.sleep(POLL_S), 0.0)
         finally:
             stopped.cancel()
