@@ -68,7 +68,7 @@ class Delegation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    account: dict[str, Row] = {}
+    account: dict[str, dict[str, object]] = {}
     delegation: tuple[Delegation, ...] = ()
 
 
@@ -124,8 +124,9 @@ def parse(data: bytes, *, file: str = FILE) -> Accounts:
     read = toml.convert(document, _Document, file=file, where=where)
     rows: dict[str, Row] = {}
     taken: dict[str, str] = {}
-    for written, one in read.account.items():
+    for written, table in read.account.items():
         key = f"account.{written}"
+        one = toml.convert(table, Row, file=file, where=where, prefix=key)
         try:
             address = normal(written)
             aliases = tuple(normal(alias) for alias in one.aliases)
