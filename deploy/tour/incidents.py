@@ -55,7 +55,7 @@ async def campaign(lab: Lab) -> list[Outcome]:
     targets = list(lures.heads(5))
     found = await matching(lab, lambda text: all(target in text for target in targets) and lab.run in text)
     alerts = [alert for incident in found for alert in _alerts(incident)]
-    mail = [a for a in alerts if any(target in json.dumps(a) for target in targets)]
+    mail = [a for a in map(json.dumps, alerts) if lab.run in a and any(target in a for target in targets)]
     recipients = json.dumps(found[0].get("recipients", {})) if found else ""
     listed = sum(1 for target in targets if target in recipients)
     return [
