@@ -111,6 +111,8 @@ class Strict:
         if (kind.startswith("text/") or is_text(data[:256])) and worth_carving(data):
             self.carvable = True
         self.emit(Leaf(path, head, data, kind))
+        if kind == "message/partial":
+            self.limits.add("message_partial")  # RFC 2046 section 5.2.2: nobody between the ends sees the whole
         if kind in MESSAGE_TYPES:
             if encoding in decode.IDENTITY:  # its lines are of the message around it and were counted there
                 self.doubts.there -= content_lines(data)
