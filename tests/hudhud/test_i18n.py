@@ -10,22 +10,23 @@ from hudhud.i18n import translations
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("hudhud", "rules", "mail", "sensors", "cert", "console", "deploy")
-CALLED = {"say", "_"}
+CALLED = {"_": 0, "say": 1, "_say": 1}  # name of the call: which of its arguments is the text
 PLACEHOLDER = re.compile(r"\{(\w+)")
 TEMPLATE_TEXT = re.compile(r"""\b_\(\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)')""")
 
 
 def texts_in_code(package: str) -> set[str]:
-    """First literal text of each call say(language, "…") or _("…") in a package's Python."""
+    """The literal text of each call say(language, "…") or _("…") in a package's Python."""
     found = set()
     for path in (ROOT / package).rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            if name in CALLED or name in {"_say"}:
-                literals = [a.value for a in node.args[:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-                found |= {text for text in literals[-1:] if text not in {"ar", "en"}}
+            at = CALLED.get(name)
+            text = node.args[at] if at is not None and len(node.args) > at else None
+            if isinstance(text, ast.Constant) and isinstance(text.value, str):
+                found.add(text.value)
     return found
 
 
