@@ -22,7 +22,7 @@ from console.guard import MAX_BODY_BYTES, Guard, safe_path
 from console.house import House
 from console.pages import exemptions, held, home, incident, incidents, keys, login, reference, rules, services
 from console.person import ALL_ROLES, ANALYSTS, CASE_WORKERS, GRANTERS, NATIONAL, POSTMASTERS
-from console.relay import RelayDown
+from console.relay import RelayDown, RelayRefused
 from console.render import static_files
 from console.visit import BEFORE_COOKIE, LANGUAGE_COOKIE, SESSION_COOKIE, Stop, Visit
 from console.words import _
@@ -100,8 +100,8 @@ def _endpoint(house: House, page: Page) -> Callable[[Request], Awaitable[Respons
         except StoreDown as error:
             _log.warning("store down", problem=str(error))
             response = _stopped(visit, STORE_DOWN)
-        except RelayDown as error:
-            _log.warning("relay down", problem=str(error))
+        except (RelayDown, RelayRefused) as error:
+            _log.warning("relay did not answer", problem=str(error))
             response = _stopped(visit, RELAY_DOWN)
         except HTTPException as error:
             response = _stopped(visit, _of_http(error))

@@ -13,6 +13,8 @@ from hudhud.i18n import Catalogue, Language
 from mail.replies import REASONS
 from rules.rule import THREATS, Rule
 
+MAX_TEXT = 20_000  # characters of a preview
+
 _MAIL = Catalogue("mail")
 
 
@@ -76,6 +78,28 @@ class HeldMail:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a message: by what it says it is, and what it is."""
+
+    path: str
+    name: str
+    media_type: str
+    detected_type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a message says, as the relay shows it: header fields, text, parts by name; `cut` when shortened."""
+
+    headers: Mapping[str, str]
+    text: str
+    cut: bool
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """A finding for people: `what` it says, `todo` for the sender, "" where nothing is to be said."""
 
@@ -112,6 +136,22 @@ def read(answer: Mapping[str, Any]) -> HeldMail:
             for one in _maps(answer.get("acts"))
         ),
     )
+
+
+def read_content(answer: Mapping[str, Any]) -> Content:
+    """A preview of the control API."""
+    return Content(
+        headers={name: _text(answer, name) for name in ("subject", "from", "to", "date") if answer.get(name)},
+        text=_text(answer, "text")[:MAX_TEXT],
+        cut=bool(answer.get("cut")) or len(_text(answer, "text")) > MAX_TEXT,
+        parts=tuple(
+            Part(
+                _text(one, "path"), _text(one, "name"), _text(one, "media_type"), _text(one, "detected_type"),
+                int(one.get("size") or 0), _text(one, "sha256"),
+            )
+            for one in _maps(answer.get("parts"))
+        ),
+    )  # fmt: skip
 
 
 def entities(mail: HeldMail, registry: Registry) -> tuple[str, ...]:

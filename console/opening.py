@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,8 @@ def _key(settings: Settings, name: str) -> SigningKey:
     return SigningKey.load(settings.path("keys", f"{name}.key"))
 
 
-def _client_tls(settings: Settings) -> Any:
+def _client_tls(settings: Settings) -> ssl.SSLContext:
     folder: Path = settings.path("tls")
+    for name in ("ca.pem", "console.pem", "console.key"):
+        (folder / name).open("rb").close()  # ssl does not name the file that it cannot read
     return tls.client_context(folder / "ca.pem", cert=folder / "console.pem", key=folder / "console.key")

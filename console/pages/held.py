@@ -16,7 +16,6 @@ from rules.rule import Rule
 
 PAGE = 50  # messages on one page
 MAX_LISTED = 1000  # messages asked of the relay at once
-MAX_PREVIEW = 20_000  # characters shown
 MAX_FACTS = 30  # of one finding
 
 
@@ -107,25 +106,13 @@ def _rules(visit: Visit) -> Mapping[str, Rule]:
     return {rule.id: rule for rule in visit.house.rules.value.yara.rules}
 
 
-def _page(visit: Visit, mail: HeldMail, content: Mapping[str, Any] | None = None) -> Response:
-    text = str(content.get("text", content.get("preview", ""))) if content is not None else None
+def _page(visit: Visit, mail: HeldMail, answer: Mapping[str, Any] | None = None) -> Response:
     return visit.page(
         "message.html",
         mail=mail,
         findings=in_words(mail, visit.language, _rules(visit)),
         entity_codes=entities(mail, visit.house.registry.value),
-        content=text[:MAX_PREVIEW] if text is not None else None,
-        cut=text is not None and len(text) > MAX_PREVIEW,
-        content_facts=_told(content),
+        content=None if answer is None else heldmail.read_content(answer),
         max_facts=MAX_FACTS,
         may_decide=visit.can("analyst", "administrator"),
     )
-
-
-def _told(content: Mapping[str, Any] | None) -> Mapping[str, str]:
-    """What the preview tells beside the text: subject, from, date, where the relay gives them."""
-    return {
-        name: str(value)
-        for name, value in (content or {}).items()
-        if name in {"subject", "from", "to", "date"} and value
-    }

@@ -8,29 +8,27 @@ import pytest
 
 from console.heldmail import entities, in_words, read
 from console.house import House
-from console.relay import Relay, RelayDown
+from console.relay import Relay, RelayDown, RelayRefused
 from hudhud import tls
 from hudhud.settings import Settings
 
-ID = "0-7H3K9QX2M1"
-
 
 @pytest.fixture
-def held(relay: Any, pipeline: Any) -> Any:
-    relay.messages[ID] = pipeline.held_message(1)
-    return relay
+async def held(relay: Any) -> str:
+    """The queue id of one held message."""
+    found: str = await relay.hold()
+    return found
 
 
-async def test_the_list_tells_who_to_whom_why_and_how_large(browser: Any, held: Any) -> None:
+async def test_the_list_tells_who_to_whom_why_and_how_large(browser: Any, held: str) -> None:
     await browser.login("rima")
     await browser.get("/held")
     text = browser.read()
     for word in (
-        ID,
+        held,
         "noor@freemail.example",
         "amal@finance.saba.example",
         "Program with a document's name",
-        "20.0 KiB",
         "2026-11-23 07:30 UTC",
         "Ministry of Finance",
     ):
@@ -39,9 +37,9 @@ async def test_the_list_tells_who_to_whom_why_and_how_large(browser: Any, held: 
     assert "Nothing is held" in browser.read()
 
 
-async def test_a_message_tells_its_findings_in_words(browser: Any, held: Any) -> None:
+async def test_a_message_tells_its_findings_in_words(browser: Any, held: str) -> None:
     await browser.login("rima")
-    await browser.get(f"/held/{ID}")
+    await browser.get(f"/held/{held}")
     text = browser.read()
     for word in (
         "Program with a document's name · File or name that hides what it is",
@@ -58,55 +56,56 @@ async def test_a_message_tells_its_findings_in_words(browser: Any, held: Any) ->
 
 
 async def test_releasing_needs_a_reason_and_is_done_in_the_persons_name(
-    browser: Any, held: Any, audit_acts: Any
+    browser: Any, relay: Any, held: str, audit_acts: Any
 ) -> None:
     await browser.login("omar")
-    await browser.get(f"/held/{ID}")
-    answer = await browser.send(f"/held/{ID}/release", reason="   ")
+    await browser.get(f"/held/{held}")
+    answer = await browser.send(f"/held/{held}/release", reason="   ")
     assert answer.status_code == 422
-    assert held.messages[ID]["state"] == "held"
-    await browser.get(f"/held/{ID}")
-    await browser.send(f"/held/{ID}/release", reason="The sender called; the file is hers")
+    assert relay.state(held) == "held"
+    await browser.get(f"/held/{held}")
+    await browser.send(f"/held/{held}/release", reason="The sender called; the file is hers")
     assert "The message was released" in browser.read()
-    assert held.messages[ID]["state"] == "queued"
-    assert ("omar", f"POST /v1/messages/{ID}/release", "The sender called; the file is hers") in held.asked
-    assert ("omar", "asked to release a held message", f"/held/{ID}/release") in audit_acts()
+    assert relay.state(held) == "queued"
+    assert ("omar", "mail.release", held, "The sender called; the file is hers") in relay.acts()
+    assert ("omar", "asked to release a held message", f"/held/{held}/release") in audit_acts()
 
 
-async def test_what_somebody_else_decided_already_is_told(browser: Any, held: Any) -> None:
+async def test_what_somebody_else_decided_already_is_told(browser: Any, relay: Any, held: str) -> None:
     await browser.login("rima")
-    await browser.get(f"/held/{ID}")
-    held.messages[ID]["state"] = "queued"
-    answer = await browser.send(f"/held/{ID}/delete", reason="It is malware")
+    await browser.get(f"/held/{held}")
+    await relay.served.held.delete(held, actor="omar", reason="Known malware")
+    answer = await browser.send(f"/held/{held}/delete", reason="It is malware")
     assert answer.status_code == 409
     assert "Somebody may have decided already." in browser.read()
 
 
-async def test_deleting_takes_it_from_the_list(browser: Any, held: Any) -> None:
+async def test_deleting_takes_it_from_the_list(browser: Any, held: str) -> None:
     await browser.login("rima")
-    await browser.get(f"/held/{ID}")
-    await browser.send(f"/held/{ID}/delete", reason="It is malware")
+    await browser.get(f"/held/{held}")
+    await browser.send(f"/held/{held}/delete", reason="It is malware")
     assert "The message was deleted." in browser.read()
-    assert ID not in browser.read()
+    assert held not in browser.read()
 
 
 async def test_reading_the_text_needs_a_reason_and_shows_nothing_that_acts(
-    browser: Any, held: Any, audit_acts: Any
+    browser: Any, relay: Any, held: str, audit_acts: Any
 ) -> None:
     await browser.login("rima")
-    await browser.get(f"/held/{ID}")
+    await browser.get(f"/held/{held}")
     assert "Dear" not in browser.read()
-    await browser.send(f"/held/{ID}/preview", reason="Is it the known lure?")
+    await browser.send(f"/held/{held}/preview", reason="Is it the known lure?")
     text = browser.page.text
-    assert "Dear &lt;b&gt;colleague&lt;/b&gt;" in text
-    assert "U+202E</span>https://evil.example" in text
+    assert "Dear colleague, 2 &gt; 1 &amp; so on" in text
+    assert "\\u202ehttps://evil.example" in text
     assert 'href="https://evil' not in text
     assert "Salary" in browser.read()
-    assert ("rima", f"GET /v1/messages/{ID}/preview", "Is it the known lure?") in held.asked
-    assert ("rima", "asked to read a held message", f"/held/{ID}/preview") in audit_acts()
+    assert "text/plain" in browser.read()
+    assert ("rima", "mail.preview", held, "Is it the known lure?") in relay.acts()
+    assert ("rima", "asked to read a held message", f"/held/{held}/preview") in audit_acts()
 
 
-async def test_a_message_that_is_not_there_says_so(browser: Any, held: Any) -> None:
+async def test_a_message_that_is_not_there_says_so(browser: Any, held: str) -> None:
     await browser.login("rima")
     for path in ("/held/0-0000000000", "/held/..%2f..%2fv1%2fstatus", "/held/%0a"):
         assert (await browser.get(path)).status_code == 404, path
@@ -119,7 +118,7 @@ async def test_a_relay_that_is_down_is_told_as_such(browser: Any) -> None:
     assert "The relay's control cannot be reached" in browser.read()
 
 
-async def test_the_relay_takes_nobody_without_our_certificate(settings: Settings, held: Any) -> None:
+async def test_the_relay_takes_nobody_without_our_certificate(settings: Settings, held: str) -> None:
     folder = settings.path("tls")
     bare = Relay(settings.console.relay_control, tls.client_context(folder / "ca.pem"))
     with pytest.raises(RelayDown):
@@ -128,7 +127,7 @@ async def test_the_relay_takes_nobody_without_our_certificate(settings: Settings
 
 
 async def test_a_relay_with_a_foreign_certificate_is_not_spoken_to(
-    house: House, held: Any, settings: Settings, tmp_path: Any
+    relay: Any, held: str, settings: Settings, tmp_path: Any
 ) -> None:
     from datetime import UTC, datetime
 
@@ -143,7 +142,7 @@ async def test_a_relay_with_a_foreign_certificate_is_not_spoken_to(
     with pytest.raises(RelayDown):
         await wary.status("rima")
     await wary.close()
-    assert held.asked == []
+    assert relay.acts() == []
 
 
 def test_a_newer_or_broken_relays_answer_can_still_be_shown() -> None:
@@ -163,12 +162,17 @@ def test_a_newer_or_broken_relays_answer_can_still_be_shown() -> None:
     assert said[0].what.startswith("The message is larger than")
 
 
-def test_the_bodies_of_a_message_are_its_accounts_and_its_recipients(house: House, pipeline: Any) -> None:
-    message = pipeline.held_message(1)
-    message["organization"] = "INT"
-    message["recipients"] += [
-        {"address": "x@مالية.saba.example", "state": "held"},
-        {"address": "odd@", "state": "held"},
-        {"address": "a@freemail.example"},
-    ]
+async def test_a_program_of_the_house_that_is_not_the_console_has_no_say(settings: Settings, held: str) -> None:
+    folder = settings.path("tls")
+    context = tls.client_context(folder / "ca.pem", cert=folder / "stranger.pem", key=folder / "stranger.key")
+    stranger = Relay(settings.console.relay_control, context)
+    with pytest.raises(RelayRefused) as refused:
+        await stranger.message("rima", held)
+    assert refused.value.status == 403
+    await stranger.close()
+
+
+def test_the_bodies_of_a_message_are_its_accounts_and_its_recipients(house: House) -> None:
+    addresses = ("amal@finance.saba.example", "x@مالية.saba.example", "odd@", "a@freemail.example")
+    message = {"organization": "INT", "recipients": [{"address": one, "state": "held"} for one in addresses]}
     assert entities(read(message), house.registry.value) == ("FIN", "INT")

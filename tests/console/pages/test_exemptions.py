@@ -169,9 +169,15 @@ async def test_what_a_crash_kept_from_the_nodes_is_published_at_the_next_start(
 ) -> None:
     async with opened(settings, clock) as house:
         asked = Exemption(
-            id="", sender=FORM["sender"], recipient=FORM["recipient"], starts=clock.now(), ends=clock.now().replace(year=2027),
-            reason="r" * 5, document="d", applicant="rima",
-        )  # fmt: skip
+            id="",
+            sender=FORM["sender"],
+            recipient=FORM["recipient"],
+            starts=clock.now(),
+            ends=clock.now().replace(year=2027),
+            reason=FORM["reason"],
+            document=FORM["document"],
+            applicant="rima",
+        )
         await house.exempting.request(asked, "FIN", clock.now())
         ledger = house.exempting._ledger
         ledger.approve("EX-2026-0001", "dalia", clock.now())

@@ -40,15 +40,15 @@ async def test_nobody_opens_a_page_without_signing_in(browser: Any) -> None:
         assert answer.headers["location"].startswith("/login"), path
 
 
-async def test_an_auditor_finds_no_form_to_act_with(browser: Any, relay: Any, campaign: Any, pipeline: Any) -> None:
-    relay.messages["0-7H3K9QX2M1"] = pipeline.held_message()
+async def test_an_auditor_finds_no_form_to_act_with(browser: Any, relay: Any, campaign: Any) -> None:
+    held = await relay.hold()
     await browser.login("tariq")
     for path in (
         "/",
         "/incidents",
         f"/incidents/{campaign.id}",
         "/held",
-        "/held/0-7H3K9QX2M1",
+        f"/held/{held}",
         "/exemptions",
         "/rules",
     ):
@@ -124,24 +124,21 @@ async def test_an_officer_writes_into_no_incident_of_another_entity(
     assert answer.status_code == 404
 
 
-async def test_an_officer_sees_held_mail_of_her_own_entity_only(browser: Any, relay: Any, pipeline: Any) -> None:
-    relay.messages["0-7H3K9QX2M1"] = pipeline.held_message(1)
-    relay.messages["0-7H3K9QX2M2"] = pipeline.held_message(2, recipient="huda@health.saba.example")
+async def test_an_officer_sees_held_mail_of_her_own_entity_only(browser: Any, relay: Any) -> None:
+    own, other = await relay.hold(), await relay.hold("huda@health.saba.example")
     await browser.login("dalia")
     await browser.get("/held")
-    assert "0-7H3K9QX2M1" in browser.read()
-    assert "0-7H3K9QX2M2" not in browser.read()
-    assert (await browser.get("/held/0-7H3K9QX2M2")).status_code == 404
-    await browser.get("/held/0-7H3K9QX2M1")
+    assert own in browser.read()
+    assert other not in browser.read()
+    assert (await browser.get(f"/held/{other}")).status_code == 404
+    await browser.get(f"/held/{own}")
     assert browser.actions() == []
 
 
-async def test_an_officer_without_an_entity_sees_nothing(
-    browser: Any, relay: Any, campaign: Any, pipeline: Any
-) -> None:
-    relay.messages["0-7H3K9QX2M1"] = pipeline.held_message(1)
+async def test_an_officer_without_an_entity_sees_nothing(browser: Any, relay: Any, campaign: Any) -> None:
+    held = await relay.hold()
     await browser.login("nobody")
     for path in ("/incidents?status=all", "/held", "/exemptions?state=all", "/"):
         assert (await browser.get(path)).status_code == 200
         assert "One lure" not in browser.read()
-        assert "0-7H3K9QX2M1" not in browser.read()
+        assert held not in browser.read()

@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 
 
 async def test_the_home_shows_the_days_picture(browser: Any, relay: Any, campaign: Any, pipeline: Any) -> None:
-    relay.messages["0-7H3K9QX2M1"] = pipeline.held_message(1)
+    await relay.hold()
     relayed = {"event.kind": "event", "event.dataset": "hudhud.mail", "organization.id": "FIN"}
     counted = {"event.kind": "alert", "rule.id": "HS-WEBMAIL-COUNT"}
     await pipeline.events(
@@ -94,7 +94,7 @@ def test_bars_begin_on_the_reading_side() -> None:
 
 
 async def test_the_rules_tell_release_signers_and_hits(browser: Any, relay: Any, pipeline: Any) -> None:
-    relay.stopped = ["HY-0001"]
+    relay.stop("HY-0001")
     await pipeline.events({"event.dataset": "hudhud.mail", "event.action": "held", "rule.id": ["HY-0001"]})
     await browser.login("rima")
     await browser.get("/rules")
@@ -111,7 +111,7 @@ async def test_the_rules_tell_release_signers_and_hits(browser: Any, relay: Any,
         assert word in text, word
     await browser.send("/rules/HY-0001/unstop")
     assert "The rule runs again." in browser.read()
-    assert relay.stopped == []
+    assert not relay.stops.stopped
     await browser.get("/rules?q=nothing-like-it")
     assert "No rule fits." in browser.read()
 
@@ -136,7 +136,7 @@ async def test_the_services_tell_what_is_ill(
     await browser.get("/services")
     text = browser.read()
     for word in (
-        "Relay (control) Working 2 workers.",
+        "Relay (control) Working 1 workers.",
         "Store (sqlite) Working",
         "Desk (pipeline) Not reachable",
         "Intake Not known",
