@@ -34,7 +34,6 @@ def test_every_command_has_help(name: str) -> None:
         (("reley",), 2, "did you mean `hudhud relay`?"),
         (("config", "check", "nowhere.toml"), 2, "nowhere.toml"),
         (("relay", "--config", "nowhere.toml"), 2, "nowhere.toml"),
-        (("mail", "judge", "nowhere.eml", "--mail-from", "a@b.example", "--rcpt", "c@d.example"), 2, "nowhere.eml"),
         (("tour", "--data", "nowhere"), 3, "no lab runs"),
         (("config", "check", "--colour"), 2, ""),
     ],
