@@ -94,6 +94,10 @@ class Child:
         """Let it finish, and wait until the next one is ready. TimeoutError where that takes too long."""
         self._ready.clear()
         await self._terminate()
+        await self.started()
+
+    async def started(self) -> None:
+        """Wait until it is ready. TimeoutError where that takes too long."""
         async with asyncio.timeout(READY_S):
             await self._ready.wait()
 

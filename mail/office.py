@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from hudhud import codec, tls
 from hudhud.settings import Settings, split_address
 from mail import metrics
-from mail.control import Down, Refused, ask_all, ask_owner
+from mail.asking import Down, Refused, ask_all, ask_owner
 
 MAX_BODY: Final = 64 * 1024  # octets of a request
 MAX_CONNECTIONS: Final = 100

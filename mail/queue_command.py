@@ -15,7 +15,7 @@ from cyclopts import App, Parameter
 from hudhud import config as configuration
 from hudhud.cli import Exit, Problem, err, out, out_json, table, visible
 from mail import queue_text
-from mail.control import Down, Refused, ask_all, ask_owner
+from mail.asking import Down, Refused, ask_all, ask_owner
 from mail.stopping import Stops
 from mail.words import _
 

@@ -120,6 +120,8 @@ class Supervisor:
             self._reload.clear()
             try:
                 await self._apply(configuration.load(self._config).settings)
+            except TimeoutError:
+                _log.error("reloaded, but a worker is not ready yet", file=str(self._config))
             except (OSError, ValueError, KeyProblem) as error:  # PlaceError is a ValueError
                 _log.error("not reloaded, everything stays as it was", problem=str(error))
 
@@ -139,7 +141,9 @@ class Supervisor:
         for child in old:
             await child.replace()
         await asyncio.gather(*(child.end() for child in surplus))
-        self._crew += [self._child(number) for number in range(len(self._crew), fresh.relay.workers)]
+        more = [self._child(number) for number in range(len(self._crew), fresh.relay.workers)]
+        self._crew += more
+        await asyncio.gather(*(child.started() for child in more))
         self._limits.configure(fresh.relay)
         self._write_run_file()
         _log.info("reloaded", file=str(self._config))

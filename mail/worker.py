@@ -112,7 +112,9 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         examiner = Examiner(settings.content)
         closing.push_async_callback(examiner.close)
         control = Control(watch.served, examiner, audit, clock, watch.status)
-        server = await control.open(folder / f"worker-{place.number}.sock")
+        control_path = folder / f"worker-{place.number}.sock"
+        server = await control.open(control_path)
+        closing.callback(control_path.unlink, missing_ok=True)
         closing.callback(server.close)
         house = House(relay, login, limits, settings.relay, folder, asyncio.Semaphore(HEAVY))
         context = tls.server_context(settings.path("tls", "relay.pem"), settings.path("tls", "relay.key"))

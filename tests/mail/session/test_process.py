@@ -1,0 +1,433 @@
+"""`hudhud relay` as it runs: a supervisor with two workers on the lab's demo country, spoken to from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from deploy import demo
+from deploy.mailboxes import maildir
+from deploy.ports import Ports
+from hudhud import config, release, tls
+from hudhud.audit import verify
+from hudhud.clock import SYSTEM
+from hudhud.keys import SigningKey
+from hudhud.settings import Settings, split_address
+from rules.ruleset import library
+
+ROOT = Path(__file__).parents[3]
+AMAL, SALIM, NOOR = "amal@finance.saba.example", "salim@interior.saba.example", "noor@freemail.example"
+LAB = """
+import asyncio, sys
+from pathlib import Path
+from deploy.onebox import _lab
+from hudhud import config, log
+
+async def main():
+    data = Path(sys.argv[1])
+    log.configure("warning")
+    async with _lab(data, config.load(data / "hudhud.toml").settings):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@dataclass
+class House:
+    """A lab's data folder with its relay running."""
+
+    data: Path
+    settings: Settings
+    relay: subprocess.Popen[bytes]
+
+    @property
+    def password(self) -> str:
+        return demo.password(self.data)
+
+    def state(self) -> dict[str, Any]:
+        with contextlib.suppress(OSError, ValueError):
+            found: dict[str, Any] = json.loads((self.data / "run" / "relay.json").read_text())
+            return found
+        return {}
+
+    def pids(self) -> list[int]:
+        return list(self.state().get("workers", []))
+
+    def submit(self, sender: str, recipients: list[str], data: bytes) -> dict[str, tuple[int, bytes]]:
+        _, port = split_address(self.settings.relay.submission[0])
+        with smtplib.SMTP("localhost", port, timeout=30) as client:
+            client.starttls(context=tls.client_context(self.data / "tls" / "ca.pem"))
+            client.login(sender, self.password)
+            return client.sendmail(sender, recipients, data, ["body=8bitmime"])
+
+    def outside(self, data: bytes, recipient: str = AMAL) -> None:
+        host, port = split_address(self.settings.relay.mx[0])
+        with smtplib.SMTP(host, port, timeout=30) as client:
+            client.sendmail(NOOR, [recipient], data)
+
+    def box(self, address: str) -> list[bytes]:
+        folder = maildir(self.data / "mailboxes", address) / "new"
+        return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []
+
+    def hudhud(self, *words: str, stdin: str = "") -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.main", *words, "--config", str(self.data / "hudhud.toml")],
+            input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    def api(self, certificate: str = "console", actor: str = "rima") -> httpx.Client:
+        folder = self.data / "tls"
+        context = tls.client_context(
+            folder / "ca.pem", cert=folder / f"{certificate}.pem", key=folder / f"{certificate}.key"
+        )
+        url = f"https://localhost:{split_address(self.settings.relay.control)[1]}"
+        return httpx.Client(base_url=url, verify=context, headers={"Hudhud-Actor": actor}, timeout=20, trust_env=False)
+
+
+def free_base() -> int:
+    """Where the lab's ports, counted from there, are free."""
+    for base in range(21_000, 29_000, 200):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in (base + 25, base + 53, base + 87, base + 65, base + 30, *range(base + 101, base + 110)):
+                probes.enter_context(socket.create_server(("127.0.0.1", port)))
+            return base
+    raise RuntimeError("no free ports")
+
+
+def until(true: Callable[[], Any], seconds: float = 20) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.05)
+    return found
+
+
+def start_relay(data: Path) -> subprocess.Popen[bytes]:
+    with (data / "relay.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "deploy.main", "relay", "--config", str(data / "hudhud.toml")],
+            cwd=ROOT, stdout=log, stderr=log,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    data = tmp_path_factory.mktemp("lab") / "var"
+    path = demo.make_lab(data, Ports(free_base()), SYSTEM.now())
+    lab = subprocess.Popen([sys.executable, "-c", LAB, str(data)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert lab.stdout is not None
+    assert lab.stdout.readline() == b"ready\n"
+    running = House(data, config.load(path).settings, start_relay(data))
+    try:
+        until(lambda: running.state().get("ready"), 60)
+        yield running
+    finally:
+        running.relay.send_signal(signal.SIGTERM)
+        running.relay.wait(30)
+        lab.kill()
+        lab.wait()
+
+
+def letter(sender: str, recipient: str, number: int, body: bytes = b"Hello.\r\n", extra: bytes = b"") -> bytes:
+    domain = sender.rpartition("@")[2]
+    return (
+        f"From: <{sender}>\r\nTo: <{recipient}>\r\nSubject: {number}\r\nMessage-ID: <{number}@{domain}>\r\n".encode()
+        + b"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\nMIME-Version: 1.0\r\n"
+        + (extra or b"Content-Type: text/plain; charset=utf-8\r\n")
+        + b"\r\n"
+        + body
+    )
+
+
+def received(house: House, address: str, number: int) -> bytes | None:
+    return next((data for data in house.box(address) if f"Message-ID: <{number}@".encode() in data), None)
+
+
+def test_ministry_writes_to_ministry(house: House) -> None:
+    body = "سطر\r\n.نقطة\r\n\r\n".encode() + b"\xff\x80 bytes\r\n"
+    assert house.submit(AMAL, [SALIM], letter(AMAL, SALIM, 1, body)) == {}
+    data = until(lambda: received(house, SALIM, 1))
+    assert data.partition(b"\r\n\r\n")[2] == body
+    assert data.startswith(b"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=finance.saba.example;")
+    assert b"\r\nReceived: from " in data
+
+
+def test_both_workers_take_connections(house: House) -> None:
+    for number in range(100, 120):
+        house.outside(letter(NOOR, AMAL, number))
+    code, text = house.hudhud("mail", "queue", "list", "--state", "all", "--json")
+    assert code == 0
+    shards = {json.loads(line)["id"][0] for line in text.splitlines()}
+    assert shards == {"0", "1"}
+    until(lambda: all(received(house, AMAL, number) for number in range(100, 120)))
+
+
+def test_a_refusal_is_explained_in_the_senders_own_mailbox(house: House) -> None:
+    with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+        house.submit(AMAL, ["x@partner.example"], letter(AMAL, "x@partner.example", 2))
+    ((code, text),) = refused.value.recipients.values()
+    assert code == 550
+    assert b"H-NAT-02" in text
+    reference = text.decode().rpartition("(ref ")[2].rstrip(")")
+    notice = until(lambda: next((d for d in house.box(AMAL) if f"X-Hudhud-Reference: {reference}".encode() in d), None))
+    assert b"\nx@partner.example\r\n" in notice
+
+
+def test_the_command_line_explains_lists_and_says_when_nothing_is_there(house: House) -> None:
+    house.submit(AMAL, [SALIM], letter(AMAL, SALIM, 3))
+    until(lambda: received(house, SALIM, 3))
+    code, text = house.hudhud("mail", "queue", "list", "--state", "delivered", "--recipient", "SALIM", "--json")
+    assert code == 0
+    found = json.loads(text.splitlines()[0])
+    code, text = house.hudhud("mail", "explain", found["id"])
+    assert code == 0
+    assert "delivered" in text
+    assert house.hudhud("mail", "queue", "list", "--sender", "nobody@nowhere.example")[0] == 1
+    assert house.hudhud("mail", "explain", "0-0000000000")[0] == 1
+    code, text = house.hudhud("mail", "status", "--json")
+    status = json.loads(text)
+    assert (code, len(status["workers"]), status["stopped"]) == (0, 2, [])
+
+
+def test_held_mail_is_previewed_and_released_through_the_control_api(house: House) -> None:
+    page = "<html><body><script>evil()</script><p>مرحبا \u202eabc</p></body></html>\r\n".encode()
+    attachment = b"UEsDBBQAAAAAAAAAIQAAAAAAAAAAAAAAAAAPAAAAaW52b2ljZS5wZGYuZXhl\r\n"
+    body = (
+        b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + page
+        + b"--b\r\nContent-Transfer-Encoding: base64\r\n"
+        b'Content-Type: application/octet-stream\r\nContent-Disposition: attachment; filename="invoice.pdf.exe"\r\n\r\n'
+        + attachment + b"--b--\r\n"
+    )  # fmt: skip
+    house.outside(letter(NOOR, AMAL, 4, body, b'Content-Type: multipart/mixed; boundary="b"\r\n'))
+    with house.api() as api:
+        listed = api.get("/v1/queue", params={"state": "held", "recipient": "amal"}).json()["messages"]
+        found = next(one for one in listed if one["message_id"] == "4@freemail.example")
+        assert found["held_by"]
+        path = f"/v1/messages/{found['id']}"
+        assert api.get(path).json()["verdicts"][0]["disposition"] == "hold"
+        assert api.get(f"{path}/preview").status_code == 400  # no reason
+        preview = api.get(f"{path}/preview", params={"reason": "ticket 7"}).json()
+        assert preview["subject"] == "4"
+        assert "مرحبا" in preview["text"]
+        assert "evil" not in preview["text"]
+        assert "\\u202e" in preview["text"]
+        assert {part["name"] for part in preview["parts"]} >= {"invoice.pdf.exe"}
+        assert api.post(f"{path}/release", json={"reason": ""}).status_code == 400
+        assert received(house, AMAL, 4) is None
+        released = api.post(f"{path}/release", json={"reason": "expected by the ministry"})
+        assert released.json() == {"id": found["id"], "recipients": [AMAL]}
+        assert api.post(f"{path}/release", json={"reason": "again"}).status_code == 409
+        assert api.get("/v1/messages/0-0000000000").status_code == 404
+        assert api.post(f"{path}/explode", json={}).status_code == 404
+    until(lambda: received(house, AMAL, 4))
+    key = SigningKey.load(house.data / "keys" / "node.key")
+    chains = [house.data / "audit" / f"relay-{number}.chain" for number in (0, 1)]
+    acts = [json.loads(line) for chain in chains for line in chain.read_text().splitlines()]
+    mine = [(one["actor"], one["act"], one.get("reason", "")) for one in acts if one.get("subject") == found["id"]]
+    assert ("rima", "mail.preview", "ticket 7") in mine
+    assert ("rima", "mail.release", "expected by the ministry") in mine
+    assert all(verify(chain, key.public) == [] for chain in chains)
+
+
+def test_the_control_api_is_for_named_certificates_and_persons_only(house: House) -> None:
+    with house.api("sensor") as api:
+        assert api.get("/v1/queue").status_code == 403
+        assert api.get("/healthz").json() == {"healthy": True}
+        metrics = api.get("/metrics").text
+        assert "hudhud_mail_workers 2.0" in metrics
+        assert 'hudhud_mail_limit_hits_total{limit="max_sessions"} 0.0' in metrics
+    with house.api(actor="") as api:
+        assert api.get("/v1/status").status_code == 400
+    with house.api() as api:
+        assert len(api.get("/v1/status").json()["workers"]) == 2
+        assert api.post("/v1/rules/HY-9999/unstop").status_code == 404
+    bare = httpx.Client(verify=tls.client_context(house.data / "tls" / "ca.pem"), trust_env=False)
+    with bare, pytest.raises((httpx.TransportError, ssl.SSLError)):
+        bare.get(f"https://localhost:{split_address(house.settings.relay.control)[1]}/healthz")
+
+
+HOLDS_ALL = """
+rule holds_all
+{
+    meta:
+        id = "HY-9001"
+        version = "%d"
+        title_en = "Holds everything"
+        title_ar = "تحجز كل شيء"
+        disposition = "hold"
+        threat = "phishing"
+    strings:
+        $word = "budget word"
+    condition:
+        $word and %s
+}
+"""
+
+
+def publish_rules(house: House, version: int, condition: str) -> str:
+    """Our library and one rule more, signed by two administrators."""
+    keys = [SigningKey.load(house.data / "keys" / f"{name}.key") for name in demo.SIGNERS]
+    files = {**library(), "mail/holds_all.yar": (HOLDS_ALL % (version, condition)).encode()}
+    folder = house.data / "releases"
+    digest = release.write(folder, "rules", files, author="omar", note="test", now=SYSTEM.now(), keys=keys)
+    release.publish(folder, "rules", digest, now=SYSTEM.now(), keys=keys)
+
+    def live() -> bool:
+        with house.api() as api:
+            workers = api.get("/v1/status").json()["workers"]
+        return all(worker["ruleset"] == digest for worker in workers)
+
+    until(live)
+    return digest
+
+
+def test_a_rule_that_holds_too_much_stops_itself_and_what_it_held_goes_out(house: House) -> None:
+    publish_rules(house, 1, "true")
+    for number in range(200, 222):
+        house.outside(letter(NOOR, AMAL, number, b"budget word\r\n"))
+    stopped = house.data / "relay" / "stopped.json"
+    until(lambda: stopped.exists() and "HY-9001" in json.loads(stopped.read_text())["stopped"], 30)
+    until(lambda: all(received(house, AMAL, number) for number in range(200, 222)), 40)
+    with house.api() as api:
+        assert [one["rule"] for one in api.get("/v1/status").json()["stopped"]] == ["HY-9001"]
+    house.outside(letter(NOOR, AMAL, 222, b"budget word\r\n"))
+    until(lambda: received(house, AMAL, 222))
+    publish_rules(house, 2, "false")  # another version ends the stop
+    until(lambda: json.loads(stopped.read_text())["stopped"] == {})
+    publish_rules(house, 3, "true")
+    house.outside(letter(NOOR, AMAL, 223, b"budget word\r\n"))
+    with house.api() as api:
+        held = api.get("/v1/queue", params={"state": "held", "rule": "HY-9001"}).json()["messages"]
+        assert [one["message_id"] for one in held] == ["223@freemail.example"]
+        assert api.post("/v1/rules/HY-9001/unstop").status_code == 404
+
+
+def test_two_officers_exempt_a_correspondent_on_the_command_line(house: House) -> None:
+    yusuf, foreign = "yusuf@finance.saba.example", "treaty@partner.example"
+    with pytest.raises(smtplib.SMTPRecipientsRefused):
+        house.submit(yusuf, [foreign], letter(yusuf, foreign, 300))
+    asked = (
+        "--sender",
+        yusuf,
+        "--recipient",
+        foreign,
+        "--until",
+        "2099-01-01",
+        "--reason",
+        "treaty",
+        "--document",
+        "L 7",
+    )
+    assert house.hudhud("mail", "exempt", "request", *asked, "--login", "rima", stdin="wrong\n")[0] == 1
+    code, text = house.hudhud("mail", "exempt", "request", *asked, "--login", "rima", stdin=house.password + "\n")
+    assert code == 1  # longer than a year
+    assert "366" in text
+    ends = (SYSTEM.now() + timedelta(days=30)).date().isoformat()
+    asked = tuple(ends if word == "2099-01-01" else word for word in asked)
+    code, text = house.hudhud("mail", "exempt", "request", *asked, "--login", "rima", stdin=house.password + "\n")
+    assert code == 0, text
+    number = text.partition(":")[0]
+    for login, expected in (("rima", 1), ("dalia", 0), ("dalia", 1), ("ziad", 0)):
+        code, text = house.hudhud("mail", "exempt", "approve", number, "--login", login, stdin=house.password + "\n")
+        assert code == expected, (login, text)
+    code, text = house.hudhud("mail", "exempt", "list", "--json")
+    assert json.loads(text)["approvers"] == ["dalia", "ziad"]
+
+    def passes() -> bool:
+        with contextlib.suppress(smtplib.SMTPRecipientsRefused):
+            return house.submit(yusuf, [foreign], letter(yusuf, foreign, 301)) == {}
+        return False
+
+    until(passes)
+    until(lambda: received(house, foreign, 301))
+    revoked = ("mail", "exempt", "revoke", number, "--reason", "done", "--login", "omar")
+    assert house.hudhud(*revoked, stdin=house.password + "\n")[0] == 0
+    until(lambda: not passes())
+
+
+def test_a_killed_worker_comes_back_and_loses_nothing(house: House) -> None:
+    before = house.pids()
+    house.submit(AMAL, [SALIM], letter(AMAL, SALIM, 5))
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: house.state().get("ready") and len(house.pids()) == 2 and not set(before) & set(house.pids()), 40)
+    until(lambda: received(house, SALIM, 5))
+    house.submit(AMAL, [SALIM], letter(AMAL, SALIM, 6))
+    until(lambda: received(house, SALIM, 6))
+
+
+def test_a_reload_applies_whole_or_not_at_all(house: House) -> None:
+    path, before = house.data / "hudhud.toml", house.pids()
+    text = path.read_text()
+    path.write_text(text.replace("workers = 2", 'workers = "two"'))
+    house.relay.send_signal(signal.SIGHUP)
+    until(lambda: "not reloaded" in (house.data / "relay.log").read_text())
+    assert house.pids() == before
+    path.write_text(text.replace("workers = 2", "workers = 2\nmax_recipients = 3"))
+    house.relay.send_signal(signal.SIGHUP)
+    until(lambda: '"reloaded"' in (house.data / "relay.log").read_text(), 60)
+    assert not set(before) & set(house.pids())
+    many = [f"user{number}@interior.saba.example" for number in range(5)]
+    refused = house.submit(AMAL, many, letter(AMAL, many[0], 7))
+    assert [code for code, _ in refused.values()] == [452, 452]
+    path.write_text(text)
+
+
+def test_shards_that_nobody_has_any_more_are_adopted(house: House) -> None:
+    path = house.data / "hudhud.toml"
+    text = path.read_text()
+    count = (house.data / "relay.log").read_text().count('"reloaded"')
+    path.write_text(text.replace("workers = 2", "workers = 1"))
+    house.relay.send_signal(signal.SIGHUP)
+    until(lambda: (house.data / "relay.log").read_text().count('"reloaded"') > count, 60)
+    until(lambda: "adopted a shard" in (house.data / "relay.log").read_text(), 20)
+    assert house.hudhud("mail", "queue", "list", "--state", "all")[0] == 0
+    path.write_text(text)
+    house.relay.send_signal(signal.SIGHUP)
+    until(lambda: (house.data / "relay.log").read_text().count('"reloaded"') > count + 1, 60)
+    assert len(house.pids()) == 2
+
+
+def test_a_clean_stop_leaves_nothing_behind_and_the_relay_down_is_exit_3(house: House) -> None:
+    pids = [house.relay.pid, *house.pids()]
+    house.relay.send_signal(signal.SIGTERM)
+    assert house.relay.wait(30) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids[1:])
+    assert house.state() == {}
+    code, text = house.hudhud("mail", "queue", "list")
+    assert code == 3
+    assert "hudhud relay" in text
+    house.relay = start_relay(house.data)
+    until(lambda: house.state().get("ready"), 60)
+
+
+def test_workers_end_when_their_supervisor_is_killed_and_a_new_one_takes_over(house: House) -> None:
+    workers = house.pids()
+    house.submit(AMAL, [SALIM], letter(AMAL, SALIM, 8))
+    house.relay.kill()
+    house.relay.wait()
+    (house.data / "run" / "relay.json").unlink()
+    house.relay = start_relay(house.data)
+    until(lambda: house.state().get("ready"), 60)
+    assert not set(workers) & set(house.pids())
+    until(lambda: received(house, SALIM, 8))
