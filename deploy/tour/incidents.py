@@ -16,15 +16,22 @@ Incident = dict[str, object]
 
 
 async def matching(lab: Lab, fits: Callable[[str], bool], count: int = 1) -> list[Incident]:
-    """The open incidents whose JSON, with all their alerts, fits; asked for until there are `count` of them."""
+    """The incidents that this run touched and whose JSON, alerts included, fits; asked for until there are `count`."""
     deadline = time.monotonic() + PIPELINE_S
     while True:
-        listed = await lab.json_lines("cert", "incidents", "list", "--limit", "200")
-        shown = [(await lab.json_lines("cert", "incidents", "show", str(one["id"]))) for one in listed]
-        found = [one[0] for one in shown if one and fits(json.dumps(one[0], ensure_ascii=False))]
+        found = [one for one in await _touched(lab) if fits(json.dumps(one, ensure_ascii=False))]
         if len(found) >= count or time.monotonic() > deadline:
             return found
         await asyncio.sleep(1)
+
+
+async def _touched(lab: Lab) -> list[Incident]:
+    """The incidents changed since the tour began; each is asked for again only where its version grew."""
+    for one in await lab.json_lines("cert", "incidents", "list", "--limit", "200"):
+        name, known = str(one["id"]), lab.incidents.get(str(one["id"]))
+        if str(one["updated"]) >= lab.began and (known is None or known["version"] != one["version"]):
+            lab.incidents |= {name: shown for shown in await lab.json_lines("cert", "incidents", "show", name)}
+    return list(lab.incidents.values())
 
 
 def _alerts(incident: Incident) -> list[dict[str, object]]:

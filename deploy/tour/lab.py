@@ -21,6 +21,8 @@ from deploy import demo
 from deploy.mailboxes import maildir
 from deploy.programs import state
 from hudhud import config, release, tls
+from hudhud.clock import SYSTEM
+from hudhud.event import format_time
 from hudhud.settings import Settings, split_address
 
 T = TypeVar("T")
@@ -47,6 +49,8 @@ class Lab:
     data: Path
     run: str
     settings: Settings = field(init=False)
+    began: str = field(default_factory=lambda: format_time(SYSTEM.now()))
+    incidents: dict[str, dict[str, object]] = field(default_factory=dict)  # by id, as last shown
     _count: int = 0
 
     def __post_init__(self) -> None:
