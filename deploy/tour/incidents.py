@@ -30,7 +30,8 @@ async def _touched(lab: Lab) -> list[Incident]:
     for one in await lab.json_lines("cert", "incidents", "list", "--limit", "200"):
         name, known = str(one["id"]), lab.incidents.get(str(one["id"]))
         if str(one["updated"]) >= lab.began and (known is None or known["version"] != one["version"]):
-            lab.incidents |= {name: shown for shown in await lab.json_lines("cert", "incidents", "show", name)}
+            for shown in await lab.json_lines("cert", "incidents", "show", name):
+                lab.incidents[name] = shown
     return list(lab.incidents.values())
 
 
