@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hudhud.entity import Registry, a_label
+from console.reach import body_of
+from hudhud.entity import Registry
 from hudhud.event import EventError, parse_time
 from hudhud.i18n import Catalogue, Language
 from mail.replies import REASONS
@@ -157,14 +158,8 @@ def read_content(answer: Mapping[str, Any]) -> Content:
 def entities(mail: HeldMail, registry: Registry) -> tuple[str, ...]:
     """The codes of the bodies that the message concerns: its account's, and its recipients'."""
     codes = {mail.entity} if mail.entity else set()
-    for recipient in mail.recipients:
-        try:
-            entity = registry.by_domain(a_label(recipient.address.rpartition("@")[2]))
-        except ValueError:
-            continue
-        if entity is not None:
-            codes.add(entity.code)
-    return tuple(sorted(codes))
+    codes |= {body_of(recipient.address, registry) for recipient in mail.recipients}
+    return tuple(sorted(codes - {""}))
 
 
 def in_words(mail: HeldMail, language: Language, rules: Mapping[str, Rule]) -> Sequence[Words]:

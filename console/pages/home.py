@@ -7,6 +7,7 @@ from starlette.responses import Response
 from cert.incident import OPEN, Status
 from cert.store import IncidentQuery, StoreDown
 from console.counts import figures
+from console.pages.held import listed
 from console.pages.incidents import line
 from console.relay import RelayDown, RelayRefused
 from console.visit import Visit
@@ -41,9 +42,10 @@ async def show(visit: Visit) -> Response:
 
 async def _held(visit: Visit) -> int | None:
     """How many messages are held; None where the relay cannot be asked."""
-    from console.pages.held import listed
-
     try:
+        if visit.scope.entity is None:
+            held = (await visit.house.relay.status(visit.person.login)).get("held", 0)
+            return held if isinstance(held, int) else None
         return len(await listed(visit, limit=MAX_HELD))
     except (RelayDown, RelayRefused):
         return None

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from cert.desk import NotFound
 from cert.incident import MOVES, SYSTEM, Entry, Incident, MoveError, Status
-from cert.store import Alert, AlertQuery, Stale
+from cert.store import AlertQuery, Stale
 from console.pages.incidents import line
-from console.reach import Reached, reached
+from console.reach import reach
 from console.visit import Stop, Visit
 from console.words import _
 
@@ -138,7 +138,7 @@ async def _page(visit: Visit, incident: Incident, conflict: Conflict | None = No
         analysts=_analysts(visit),
         alerts=page.found,
         after=page.after,
-        reached=_reached(page.found),
+        reached=await reach(visit.house.store, incident, limit, visit.house.registry.value),
         timeline=tuple(reversed(timeline)),
         limited=limit is not None,
         arrived_by=visit.part("id") if visit.part("id") != incident.id else "",
@@ -172,10 +172,6 @@ def _version(entry: Entry) -> int:
 
 def _analysts(visit: Visit) -> list[tuple[str, str]]:
     return [(one.login, one.name(visit.language)) for one in visit.house.people.all() if "analyst" in one.roles]
-
-
-def _reached(alerts: Sequence[Alert]) -> tuple[Reached, ...]:
-    return tuple(reached(alerts))
 
 
 def _held_since(timeline: Sequence[Entry], now: datetime) -> dict[str, object]:

@@ -39,7 +39,6 @@ class Line:
 
 async def overview(visit: Visit) -> Response:
     """All of them, the busiest first."""
-    visit.house.rules.refresh()
     release, ruleset = visit.house.rules.state
     stopped = await _stopped(visit)
     hits = await _hits(visit)

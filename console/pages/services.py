@@ -99,7 +99,6 @@ def _programs(visit: Visit) -> Iterable[Service]:
 
 def _releases(visit: Visit) -> Iterable[Service]:
     for kind, live in visit.house.releases.items():
-        live.refresh()
         name = visit.say(
             _("Release: {kind}"),
             kind=visit.say(
