@@ -86,7 +86,10 @@ class Attach:
         return tuple(found.values())
 
     async def _group(self, alerts: Sequence[Alert]) -> Mapping[str, str]:
-        """Spans first, naming their incident; then the incident; then its name on the alerts. Each may be repeated."""
+        """Merges first, while the spans name both; then the spans; then what is opened; then its name on the alerts.
+
+        After a crash anywhere the same alerts come again, find what was done, and do the rest.
+        """
         keys = dict.fromkeys(key for alert in alerts for key in alert.keys)
         grouping = Grouping({key: await self._store.results(GROUP, key) for key in keys})
         grouping.place(alerts)
@@ -95,12 +98,13 @@ class Attach:
         owners = {
             alert.id: choice.id for cluster, choice in zip(clusters, choices, strict=True) for alert in cluster.alerts
         }
+        for choice in choices:
+            if choice.winner is not None and choice.losers:
+                await self._take_in(choice.winner, choice.losers)
         await self._store.put_results(list(grouping.results(owners)))
         for cluster, choice in zip(clusters, choices, strict=True):
             if choice.winner is None:
                 await self._open(cluster, choice)
-            elif choice.losers:
-                await self._take_in(choice.winner, choice.losers)
             await self._store.assign_alerts(cluster.alerts, choice.id)
         return owners
 

@@ -100,9 +100,10 @@ class Pipeline:
         knowledge = self._knowledge
         matching, registry = knowledge.matching, knowledge.registry
         events = [enrich(event, registry) for event in await self._read(records)]
-        matched = [matching.match(event) for event in events]
         added = await self._store.add_events(events)
         await self._bury_refused(added, records)
+        refused = {one.id for one in added.refused}
+        matched = [matching.match(event) for event in events if event.id not in refused]
         await self.judge(matched, matching, registry)
         self._count(added, matched)
 
