@@ -259,7 +259,7 @@ async def test_a_store_that_goes_away_anywhere_loses_nothing_and_doubles_nothing
         clock = VirtualClock(NOW + 48 * HOUR)
         store = SqliteStore(tmp_path / f"store-{turn}", clock)
         flaky = Flaky(store, chance, share)
-            as_store = cast("Store", flaky)
+        as_store = cast("Store", flaky)
         here = Morning(as_store, clock, tmp_path / str(turn))
         records = here.records(documents)
         cursor = Cursor(tmp_path / f"cursor-{turn}")
