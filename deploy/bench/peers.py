@@ -56,7 +56,8 @@ def _always(pids: tuple[int, ...]) -> Callable[[], tuple[int, ...]]:
 
 def _place(running: lab.RelayLab, folder: Path) -> Place:
     folder.mkdir(parents=True)
-    folder.parent.parent.chmod(0o755)  # Postfix and Rspamd give up root and must still reach their folders
+    above = folder.parent.parent
+    above.chmod(above.stat().st_mode | 0o055)  # Postfix and Rspamd give up root and must still reach their folders
     domain, tls = lab.SENDER.rpartition("@")[2], running.data / "tls"
     return Place(
         folder,

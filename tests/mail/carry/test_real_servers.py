@@ -49,7 +49,7 @@ def postfix(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> 
     needs("postfix", "postfix")
     folder, port = tmp_path_factory.mktemp("postfix"), free_port()
     for parent in (folder, *folder.parents[:3]):
-        parent.chmod(0o755)
+        parent.chmod(parent.stat().st_mode | 0o055)  # other bits stay: one may be the machine's own
     etc, mailboxes = folder / "etc", folder / "mail"
     for name in ("etc", "queue", "data", "mail"):
         (folder / name).mkdir()
@@ -154,7 +154,7 @@ def dovecot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Pat
     needs("dovecot", "dovecot-lmtpd")
     folder, port = tmp_path_factory.mktemp("dovecot"), free_port()
     for parent in (folder, *folder.parents[:3]):
-        parent.chmod(0o755)
+        parent.chmod(parent.stat().st_mode | 0o055)  # other bits stay: one may be the machine's own
     mailboxes = folder / "mail"
     mailboxes.mkdir()
     shutil.chown(mailboxes, "mail", "mail")
