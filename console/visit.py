@@ -20,7 +20,7 @@ from console.reach import texts
 from console.render import Speaker, render
 from console.session import Session, form_token, token_fits
 from console.text import outside
-from console.words import _
+from console.words import TELLING, _
 from hudhud.i18n import LANGUAGES, Catalogue, Language
 from hudhud.people import Person
 from rules.rule import THREATS
@@ -33,6 +33,7 @@ LANGUAGE_COOKIE = "__Host-hudhud-language"
 
 _PIPELINE = Catalogue("cert")
 
+MAX_TELLING = 4  # facts of an alert that are shown without asking
 MAX_FIELDS = 40  # of one form
 MAX_VALUE = 4000  # characters of one field; longer is refused, never cut silently
 MAX_QUERY = 200  # characters of one value in the query
@@ -98,6 +99,12 @@ class Visit:
         """The words of a technical threat class."""
         known = THREATS.get(name)
         return outside((known.ar if self.language == "ar" else known.en) if known else name)
+
+    @staticmethod
+    def telling(facts: Mapping[str, object]) -> list[tuple[str, str]]:
+        """The facts that tell an analyst most: (words for the name, value), in order; most alerts have two or three."""
+        shown = [(label, texts(facts.get(name))) for name, label in TELLING.items()]
+        return [(label, ", ".join(values[:3])) for label, values in shown if values][:MAX_TELLING]
 
     @staticmethod
     def fact(value: object) -> tuple[str, ...]:

@@ -110,6 +110,20 @@ ENTRIES: Mapping[str, str] = {
     "notified": _("Notified"),
 }
 
+# the facts of an alert that are shown at once: ECS name, what people call it
+TELLING: Mapping[str, str] = {
+    "source.ip": _("Source"),
+    "destination.ip": _("Destination"),
+    "destination.port": _("Port"),
+    "dns.question.name": _("Name asked"),
+    "tls.client.server_name": _("Server name"),
+    "url.domain": _("Domain"),
+    "email.from.address": _("Sender"),
+    "email.to.address": _("Recipient"),
+    "email.attachments.file.name": _("Files"),
+    "user.name": _("Account"),
+}
+
 MOVES: Mapping[str, str] = {
     "triaged": _("Take up (triaged)"),
     "contained": _("Contained"),

@@ -16,7 +16,7 @@ from console.reach import reach
 from console.visit import Stop, Visit
 from console.words import _
 
-SHOWN_ALERTS = 100  # on one page; older ones by paging
+SHOWN_ALERTS = 25  # on one page
 MAX_TRIES = 4  # of an act while the pipeline, not a person, changes the incident
 NEEDS_REASON = frozenset({Status.CLOSED, Status.RESOLVED})
 

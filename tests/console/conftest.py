@@ -179,7 +179,7 @@ def incident_of(
             title_en=title,
             severity=severity,
             reasons=(Reason(75, "gravest alert", {}), Reason(10, "{bodies} bodies hit", {"bodies": 5})),
-            rsit="fraud:phishing",
+            rsit="malicious-code:malware-distribution",
             threat="campaign",
             entities=tuple(sorted({one.entity for one in alerts})),
             rules=("HY-0001",),

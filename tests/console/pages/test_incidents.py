@@ -71,6 +71,7 @@ async def test_one_incident_tells_what_why_and_who_has_it(browser: Any, campaign
         "0-7H3K9QX2M3",
         "Held",
         "U+202E",
+        "Sender noor@freemail.example",
         "lure:abc",
     ):
         assert word in text, word
