@@ -99,11 +99,11 @@ class Pipeline:
         """One batch, the whole way."""
         knowledge = self._knowledge
         matching, registry = knowledge.matching, knowledge.registry
-        events = [enrich(event, registry) for event in await self._read(records)]
-        added = await self._store.add_events(events)
+        read = await self._read(records, matching, registry)
+        added = await self._store.add_events([event for event, _ in read])
         await self._bury_refused(added, records)
         refused = {one.id for one in added.refused}
-        matched = [matching.match(event) for event in events if event.id not in refused]
+        matched = [one for event, one in read if event.id not in refused]
         await self.judge(matched, matching, registry)
         self._count(added, matched)
 
@@ -132,15 +132,23 @@ class Pipeline:
             for incident in await self._attach.attach(alerts):
                 await self._notify(incident, registry)
 
-    async def _read(self, records: Sequence[Record]) -> list[Event]:
-        events, dead = [], []
+    async def _read(
+        self, records: Sequence[Record], matching: Matching, registry: Registry
+    ) -> list[tuple[Event, Matched]]:
+        """Each record enriched and matched. One that makes us fail is a dead letter too: it must not stop the rest."""
+        read, dead = [], []
         for record in records:
             try:
-                events.append(journalled_event(record.document))
-            except (EventError, codec.CodecError) as error:
-                dead.append(DeadLetter("intake", record.sequence, str(error), record.document, self._clock.now()))
+                event = enrich(journalled_event(record.document), registry)
+                read.append((event, matching.match(event)))
+            except Exception as error:
+                known = isinstance(error, EventError | codec.CodecError)
+                reason = str(error) if known else f"a fault of the pipeline: {error!r}"
+                if not known:
+                    _log.exception("an event made the pipeline fail", sequence=record.sequence)
+                dead.append(DeadLetter("intake", record.sequence, reason, record.document, self._clock.now()))
         await self._bury(dead)
-        return events
+        return read
 
     async def _bury_refused(self, added: Added, records: Sequence[Record]) -> None:
         if not added.refused:

@@ -116,7 +116,7 @@ def parse(document: Mapping[str, object]) -> Event:
 
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -127,4 +127,7 @@ def parse_time(text: str) -> datetime:
         raise EventError("@timestamp", f"{text[:40]!r} is not an ISO 8601 time") from None
     if moment.tzinfo is None:
         raise EventError("@timestamp", f"{text[:40]!r} has no time zone")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # at the edge of year 1 or 9999
+        raise EventError("@timestamp", f"{text[:40]!r} is no time in UTC") from None

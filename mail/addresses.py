@@ -24,8 +24,11 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _LOOSE = re.compile(r"[^\s<>()\[\],;:\"\\@]{1,128}@[^\s<>()\[\],;:\"\\@]{1,255}")
-_ROUTED: Final = re.compile(r"%[^%.]+\.[^%]+$|^[^!.]+\.[^!]+!")
-"""Local parts that some servers read as another address: user%other.example, other.example!user."""
+_ROUTED: Final = re.compile(r"%[^%.]*\.|\.[^!]*!|=\?.*\?=")
+"""Local parts that some servers read as another address: user%other.example, other.example!user, an encoded word.
+
+Of several hops each counts: where the last is the server's own, the one before it is where the mail goes.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,12 @@ def read(text: str) -> Reading:
         strict = tuple(_normal(local, domain) for local, domain in _Grammar(cut).addresses())
     except _UnreadableError:
         loose = tuple(_split(found) for found in _LOOSE.findall(cut))
-        return Reading(_union(lenient, loose), "unreadable" if set(lenient) != set(loose) else _hidden(cut, lenient))
+        why = "unreadable" if set(lenient) != set(loose) else _hidden(text, lenient)
+        return Reading(_union(lenient, loose), why)
     found = _union(strict, lenient)
     if set(strict) != set(lenient):
         return Reading(found, "parsers-differ")
-    return Reading(found, "too-long" if len(text) > MAX_BODY else _hidden(cut, found))
+    return Reading(found, _hidden(text, found))
 
 
 def domain_of(address: str) -> str:
@@ -77,6 +81,10 @@ def hidden_characters(text: str) -> bool:
 
 
 def _hidden(text: str, found: tuple[str, ...]) -> str:
+    if len(text) > MAX_BODY:
+        return "too-long"
+    if not found and ("=?" in text or re.search("[@!]", unicodedata.normalize("NFKC", text))):
+        return "no-plain-address"  # yet some program may make one of it
     for address in found:
         local = address.rpartition("@")[0]
         if routed(local):

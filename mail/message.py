@@ -118,9 +118,11 @@ def _lines(data: bytes) -> Iterator[tuple[bytes, int]]:
 def _add(fields: list[Field], pending: list[bytes]) -> None:
     raw = b"".join(pending)
     name, colon, rest = raw.partition(b":")
-    name = name.strip().lower()
+    name = name.strip(_UNSEEN).lower()
     if colon and name and not _SPACE.search(name):
         fields.append(Field(name, raw, unfold(rest).decode("utf-8", "replace")))
 
 
 _SPACE = re.compile(rb"[\s\x00]")
+_UNSEEN = bytes(octet for octet in range(256) if not 0x21 <= octet <= 0x7E)
+"""White space, controls and what is not ASCII around a name (a byte order mark): tolerant readers drop them."""

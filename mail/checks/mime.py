@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mail.facts import Facts
-from mail.message import Message
+from mail.message import MAX_FIELDS, Message
 from mail.policy import Policy, Rules
 from mail.verdict import Disposition, Finding
 
@@ -16,8 +16,9 @@ def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]
     contents = facts.contents
     rules = _rules(message, policy)
     found = []
-    if contents.limits:
-        told: dict[str, object] = {"limits": list(contents.limits)}
+    limits = [*contents.limits, *(["header-fields"] if len(message.headers) >= MAX_FIELDS else [])]
+    if limits:
+        told: dict[str, object] = {"limits": limits}
         found.append(Finding(NAME, UNJUDGEABLE, VERSION, Disposition.HOLD, "content-limit", facts=told))
     if contents.ambiguous:
         told = {"why": list(contents.ambiguous)}

@@ -299,6 +299,15 @@ async def test_a_damaged_line_of_the_journal_is_a_dead_letter_and_holds_up_nothi
     assert len(await morning.incidents()) == 1
 
 
+async def test_an_event_that_makes_us_fail_is_a_dead_letter_and_holds_up_nothing(morning: Morning) -> None:
+    bad = {**mail("INT"), "event": {"kind": "event", "created": "9999-12-31T23:59:59-14:00"}}
+    records = morning.records([bad, mail()])
+    worse = b'{"fields":{"event.id":[]},"timestamp":7,"received":7}'
+    await morning.pipeline.work([*records, Record(9, worse)])
+    assert len(morning.dead()) == 2
+    assert len(await morning.incidents()) == 1
+
+
 @pytest.fixture
 def desk(morning: Morning) -> Desk:
     key = SigningKey.generate(morning.folder / "keys" / "node.key")

@@ -29,6 +29,12 @@ AMBIGUOUS = [
     "a@good.example b@evil.example",
     "amal@good\x00.example, b@evil.example",
     "=?utf-8?q?b=40evil.example?=@good.example",
+    "a%evil.example%localhost@good.example",
+    "localhost!evil.example!a@good.example",
+    "=?utf-8?q?b=40evil.example?=",
+    "b\uff20evil.example",
+    "evil.example!b",
+    f"({'x' * 70_000}) b@evil.example",
     "a\u200b@good.example",
     "<a@good.example",
 ]

@@ -11,6 +11,7 @@ import pytest
 from hudhud.clock import VirtualClock
 from mail.accounts import Account
 from mail.exempt import Exemption
+from mail.message import MAX_FIELDS
 
 FROM = "From: Amal <amal@finance.saba.example>"
 NOOR = "noor@freemail.example"
@@ -187,7 +188,17 @@ async def test_mail_from_abroad_begins_a_thread_for_every_address_that_may_be_an
     }
 
 
-@pytest.mark.parametrize("local", ["noor%freemail.example", "freemail.example!noor", '"noor@freemail.example"'])
+@pytest.mark.parametrize(
+    "local",
+    [
+        "noor%freemail.example",
+        "noor%freemail.example%localhost",
+        "freemail.example!noor",
+        "localhost!freemail.example!noor",
+        "=?utf-8?q?noor=40freemail.example?=",
+        '"noor@freemail.example"',
+    ],
+)
 async def test_recipients_that_hide_another_address_are_refused_on_every_port(ask: Any, local: str) -> None:
     rcpt = f"{local}@interior.saba.example"
     assert "H-ADDR-02" in (await ask(_mail(FROM), rcpt=[rcpt])).rules
@@ -268,6 +279,17 @@ async def test_no_header_draws_answers_abroad(ask: Any, header: str, rule: str, 
     asked = await ask(_mail(FROM, f"{header}: {value}"))
     assert rule in asked.rules
     assert asked.word() == "reject"
+
+
+@pytest.mark.parametrize("mark", ["\ufeff", "\xa0", "\x01"])
+async def test_an_unseen_mark_before_the_name_hides_no_header(ask: Any, mark: str) -> None:
+    assert "H-LEAK-01" in (await ask(_mail(f"{mark}Reply-To: amal@gmail.com", FROM))).rules
+
+
+async def test_a_header_with_more_fields_than_are_read_is_held(ask: Any) -> None:
+    asked = await ask(_mail(FROM, *["X-A: b"] * MAX_FIELDS, "Reply-To: amal@gmail.com"))
+    assert "H-CONTENT-01" in asked.rules
+    assert asked.word() == "hold"
 
 
 @pytest.mark.parametrize("value", ["salim@interior.saba.example", "x@sabanet.example", "", "undisclosed:;"])
