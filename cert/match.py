@@ -56,7 +56,7 @@ class Matching:
         if is_count_of_people(event.fields):
             return Matched(None, matches)
         alerting = [rule for rule in fits if rule.alerts]
-        if not alerting and event.fields.get("event.kind") != "alert":
+        if not alerting and (event.fields.get("event.kind") != "alert" or _is_weighed(event.fields, fits)):
             return Matched(None, matches)
         return Matched(self._alert(event, alerting), matches)
 
@@ -95,6 +95,11 @@ class Matching:
             source=next(iter(listed(fields, "event.provider")), "") or str(fields.get("event.dataset") or ""),
             facts={**facts(fields), "rules": list(dict.fromkeys(rules))},
         )
+
+
+def _is_weighed(fields: Mapping[str, Value], fits: Sequence[SigmaRule]) -> bool:
+    """Whether rules have said of a detector's alert that it is only counted. What a mail rule held always stands."""
+    return fields.get("event.dataset") == "hudhud.alert" and bool(fits)
 
 
 def grouping_keys(fields: Mapping[str, Value], rules: Iterable[str], entity: str) -> tuple[str, ...]:
