@@ -15,6 +15,7 @@ app = App(
     name="hudhud",
     help="A national mail relay, its sensors, and the incident pipeline behind both. Begin with: hudhud up",
     version_flags=["--version"],
+    help_format="plaintext",  # markdown would cost half of the time of `--help`
     result_action="return_value",
 )
 
@@ -69,6 +70,11 @@ def _run(words: list[str]) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - the reader went away; nothing may be written at exit
         return Exit.DONE
+    except OSError as error:
+        if error.filename is None:
+            raise
+        err(f"hudhud: {os.fsdecode(error.filename)}: {error.strerror}")
+        return Exit.USAGE
     return result if isinstance(result, int) else Exit.DONE
 
 
