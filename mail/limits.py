@@ -147,6 +147,10 @@ class Limits:
                 self._count(name)
         return held
 
+    def peek(self, name: str, key: str) -> float:
+        """How many tokens the bucket holds. Without the lock: another worker may be writing it in this moment."""
+        return self._bucket(self._rates[name], key, self._clock.now().timestamp())[1]
+
     def know(self, key: str) -> None:
         """Remember that `key` (an account at an address) has logged in."""
         with self._locked():

@@ -55,6 +55,7 @@ class Session(SMTP):
         self._counted = ""  # the address that this session counts for
         self._may_proxy = False
         self._input = bytearray()
+        self._output = bytearray()
         self._lines = 0
         self._more: asyncio.Future[None] | None = None
         self._ended = self._paused = self._late = False
@@ -101,11 +102,20 @@ class Session(SMTP):
         return bool(self._input)
 
     def send(self, *lines: Reply | str) -> None:
-        if self.transport is not None:
-            texts = (line if isinstance(line, str) else line.line() for line in lines)
-            self.transport.write(b"".join(text.encode("ascii", "replace") + b"\r\n" for text in texts))
+        for line in lines:
+            text = line if isinstance(line, str) else line.line()
+            self._output += text.encode("ascii", "replace") + b"\r\n"
+        if len(self._output) > UNSENT:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Replies to what was pipelined go out together, when more is waited for (RFC 2920 section 3.2)."""
+        if self._output and self.transport is not None:
+            self.transport.write(bytes(self._output))
+        self._output.clear()
 
     async def start_tls(self) -> None:
+        self._flush()
         self._input.clear()  # RFC 3207 section 4.2, and the injection of commands that it is about
         try:
             secured = await self.loop.start_tls(
@@ -142,6 +152,7 @@ class Session(SMTP):
         finally:
             self._door.sessions.discard(self)
             self._leave()
+            self._flush()
             (self.transport or transport).close()  # when what was sent has gone
 
     def data_received(self, data: bytes) -> None:
@@ -162,6 +173,7 @@ class Session(SMTP):
         self.dialog.closing = True
         if self.dialog.idle and self.transport is not None:
             self.send(CLOSING)
+            self._flush()
             self.transport.close()
 
     def _timeout_cb(self) -> None:
@@ -181,6 +193,7 @@ class Session(SMTP):
         if self._paused:
             self._paused = False
             self.transport.resume_reading()
+        self._flush()
         self._reset_timeout(max(seconds, 0.001))
         try:
             if self.transport.get_write_buffer_size() > UNSENT:

@@ -37,7 +37,7 @@ class Strikes:
 
     def given_up(self, sha256: str) -> bool:
         """Whether the message failed so often that it is not judged again."""
-        return not self._limits.holds(FAULTS, sha256)
+        return self._limits.peek(FAULTS, sha256) < 1
 
     def failed(self, sha256: str) -> bool:
         """It failed once more; True when that was once too often."""

@@ -140,7 +140,11 @@ def _life_line(descriptor: int, stop: asyncio.Event) -> socket.socket:
     loop = asyncio.get_running_loop()
 
     def look() -> None:
-        if not life.recv(1):
+        try:
+            there = life.recv(1) != b""
+        except OSError:
+            there = False
+        if not there:
             loop.remove_reader(life)
             stop.set()
 

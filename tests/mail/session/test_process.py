@@ -24,9 +24,10 @@ import pytest
 from deploy import demo
 from deploy.mailboxes import maildir
 from deploy.ports import Ports
-from hudhud import config, release, tls
+from hudhud import codec, config, release, tls
 from hudhud.audit import verify
 from hudhud.clock import SYSTEM
+from hudhud.journal import open_readonly
 from hudhud.keys import SigningKey
 from hudhud.settings import Settings, split_address
 from rules.ruleset import library
@@ -86,6 +87,14 @@ class House:
     def box(self, address: str) -> list[bytes]:
         folder = maildir(self.data / "mailboxes", address) / "new"
         return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []
+
+    def actions(self) -> set[str]:
+        """Of every event in the shards' journals."""
+        found = set()
+        for path in (self.data / "relay").glob("shard-*.db"):
+            with contextlib.closing(open_readonly(path, "test")) as reader:
+                found |= {codec.decode(one.document)["event"]["action"] for one in reader.read(0, 100_000)}
+        return found
 
     def hudhud(self, *words: str, stdin: str = "") -> tuple[int, str]:
         done = subprocess.run(
@@ -275,7 +284,7 @@ rule holds_all
         title_en = "Holds everything"
         title_ar = "تحجز كل شيء"
         disposition = "hold"
-        threat = "phishing"
+        threat = "campaign"
     strings:
         $word = "budget word"
     condition:
@@ -312,6 +321,7 @@ def test_a_rule_that_holds_too_much_stops_itself_and_what_it_held_goes_out(house
         assert [one["rule"] for one in api.get("/v1/status").json()["stopped"]] == ["HY-9001"]
     house.outside(letter(NOOR, AMAL, 222, b"budget word\r\n"))
     until(lambda: received(house, AMAL, 222))
+    assert {"held", "rule-stopped", "rejudged", "delivered"} <= house.actions()
     publish_rules(house, 2, "false")  # another version ends the stop
     until(lambda: json.loads(stopped.read_text())["stopped"] == {})
     publish_rules(house, 3, "true")
@@ -360,6 +370,7 @@ def test_two_officers_exempt_a_correspondent_on_the_command_line(house: House) -
 
     until(passes)
     until(lambda: received(house, foreign, 301))
+    assert "exemption-used" in house.actions()
     revoked = ("mail", "exempt", "revoke", number, "--reason", "done", "--login", "omar")
     assert house.hudhud(*revoked, stdin=house.password + "\n")[0] == 0
     until(lambda: not passes())
