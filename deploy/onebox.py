@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -191,11 +192,11 @@ def _welcome(data: Path, settings: Settings) -> None:
     rows = [(f"{local}@{domain}", "mail", secret) for domain, people in demo.STAFF.items() for local, _ in people[:1]]
     rows += [(login, f"console: {role}", secret) for login, _, _, role, _ in demo.PEOPLE]
     table("Demo accounts", ("login", "for", "password"), rows)
-    where = "" if data.name == "var" else f" --data {data}"
+    command = "hudhud" if shutil.which("hudhud") else Path(sys.argv[0]).absolute()
     out("Try, in another terminal:")
-    out(f"  hudhud tour{where}                                  a whole morning, with its result in a table")
-    out(f"  hudhud mail held list --config {data / 'hudhud.toml'}")
-    out(f"  hudhud cert incidents list --config {data / 'hudhud.toml'}")
+    out(f"  {command} tour --data {data}")
+    out(f"  {command} mail held list --config {data / 'hudhud.toml'}")
+    out(f"  {command} cert incidents list --config {data / 'hudhud.toml'}")
     out("Ctrl-C stops everything; what is accepted stays on disk.")
     if not sys.stdout.isatty():
         err("ready")

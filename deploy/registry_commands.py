@@ -90,7 +90,7 @@ def _hop(entity: Entity) -> str:
 
 
 def _details(entity: Entity) -> list[tuple[str, str]]:
-    rows = [("code", entity.code), ("domains", "\n".join(entity.domains))]
+    rows = [("code", entity.code), ("domains", ", ".join(entity.domains))]
     rows += [("network", f"{network.prefix} ({network.kind})") for network in entity.networks]
     rows += [("mail host", str(host)) for host in entity.mail_hosts]
     rows += [("next hop", _hop(entity)), ("diwan", entity.diwan)]

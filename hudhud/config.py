@@ -49,7 +49,8 @@ def load(path: Path) -> Config:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ConfigError(str(path), 0, "", f"cannot be read: {error.strerror}; `hudhud up` makes one") from None
+        remedy = "name one (a lab has var/hudhud.toml), or let `hudhud up` make one"
+        raise ConfigError(str(path), 0, "", f"cannot be read: {error.strerror}; {remedy}") from None
     return parse(path, data)
 
 
@@ -68,7 +69,8 @@ def parse(path: Path, data: bytes) -> Config:
 def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
     """What a type cannot say."""
     listeners = dict(_listeners(settings))
-    for key, address in listeners.items():
+    asked = {f"dns.nameservers[{index}]": address for index, address in enumerate(settings.dns.nameservers)}
+    for key, address in (listeners | asked).items():
         try:
             split_address(address)
         except ValueError as error:

@@ -35,6 +35,7 @@ def test_every_command_has_help(name: str) -> None:
         (("config", "check", "nowhere.toml"), 2, "nowhere.toml"),
         (("relay", "--config", "nowhere.toml"), 2, "nowhere.toml"),
         (("tour", "--data", "nowhere"), 3, "no lab runs"),
+        (("registry", "check", "nowhere"), 2, "nowhere: No such file or directory"),
         (("config", "check", "--colour"), 2, ""),
     ],
 )

@@ -37,6 +37,7 @@ def test_what_the_file_sets_and_what_is_default_are_told_apart() -> None:
         ("[rely]\nworkers = 2", "hudhud.toml:1: rely"),
         ("[relay\nworkers = 2", "hudhud.toml:1"),
         ("[relay]\nmx = ['25']", "hudhud.toml:2: relay.mx[0]"),
+        ("[dns]\nnameservers = ['192.0.2.53:99999']", "hudhud.toml:2: dns.nameservers[0]"),
         ("[lab]\n[relay]\nmx = ['0.0.0.0:25']", "hudhud.toml:1: lab"),
         ("[lab.connect]\n'192.0.2.1:25' = 'here'", "hudhud.toml:1: lab.connect"),
         ("[store]\nkind = 'mongo'", "hudhud.toml:2: store.kind"),
