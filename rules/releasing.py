@@ -104,9 +104,13 @@ def earlier(settings: Settings, channel: str, to: str) -> str:
         if len(found) != 1:
             raise Problem(_("{to} names {count} releases of the history, it must name one", to=to, count=len(found)))
         return found[0]
-    if len(digests) < 2:
+    standing: list[str] = []  # what was taken back is not gone back to
+    for one in pointers:
+        standing = standing[: standing.index(one.digest)] if one.digest in standing else standing
+        standing.append(one.digest)
+    if len(standing) < 2:
         raise Problem(_("There is no earlier release to go back to"), Exit.NO)
-    return digests[1]
+    return standing[-2]
 
 
 def _point(

@@ -118,6 +118,18 @@ def test_a_roll_back_brings_the_release_before_and_again_the_one_named(data: Pat
         commands.rollback(key=keys(data), config=config(data), to="ffffffffffff")
 
 
+def test_a_second_roll_back_does_not_bring_back_what_the_first_took_away(data: Path) -> None:
+    publish(data)
+    first = live(data).digest
+    publish(data, draft(data, names=renamed("2")))
+    publish(data, draft(data, names=renamed("3")))
+    for _ in range(2):
+        assert commands.rollback(key=keys(data), config=config(data)) == Exit.DONE
+    assert live(data).digest == first
+    with pytest.raises(Problem, match="no earlier"):
+        commands.rollback(key=keys(data), config=config(data))
+
+
 def test_there_must_be_something_to_go_back_to(data: Path) -> None:
     publish(data)
     with pytest.raises(Problem, match="no earlier"):
