@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 from cyclopts import App
 
 from deploy import rollout
-from deploy.live_registry import live_registry
+from deploy.live_registry import live_files, live_registry, publish_files
 from hudhud import config as configuration
-from hudhud import release
 from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
-from hudhud.clock import SYSTEM
 from hudhud.entity import Entity, Registry
 from hudhud.registry import FILE, parse_registry
 from hudhud.settings import Settings
@@ -160,8 +159,13 @@ def import_(path: Path, *, config: Path = CONFIG, publish: bool = False, note: s
     if not json:
         _show_readiness(states)
     if publish:
-        _publish(settings, {FILE: text}, note or f"import of {path.name}")
-        out(f"Live: {len(registry.entities)} bodies.")
+        fresh = [code for code in known if f"[entity.{code}]".encode() not in current]
+        publish_files(settings, "registry", {FILE: text}, note or f"import of {path.name}")
+        policy = rollout.in_shadow(live_files(settings, "policy")["policy.toml"], sorted(fresh))
+        publish_files(settings, "policy", {"policy.toml": policy}, f"{len(fresh)} new bodies begin in shadow")
+        out(
+            f"Live: {len(registry.entities)} bodies; the {len(fresh)} new ones begin in shadow (`registry onboard CODE`)."
+        )
     elif not json:
         out("Nothing was changed; --publish makes it live.")
     return Exit.DONE
@@ -193,15 +197,8 @@ async def _readiness(entities: Sequence[Entity], registry: Registry, settings: S
     return states
 
 
-def _publish(settings: Settings, files: dict[str, bytes], note: str) -> None:
-    folder, now = settings.path(settings.releases.folder), SYSTEM.now()
-    key = release.SigningKey.load(settings.path("keys", "desk.key"))
-    digest = release.write(folder, "registry", files, author="desk", note=note, now=now, keys=[key])
-    release.publish(folder, "registry", digest, now=now, keys=[key])
-
-
 @app.command
-def onboard(code: str, *, config: Path = CONFIG, language: str = "en") -> int:
+def onboard(code: str, *, config: Path = CONFIG, language: Literal["ar", "en"] = "en", enforce: bool = False) -> int:
     """Walk one body to the national mail: contacts, DNS records to publish, a test mail explained, shadow, enforce.
 
     Parameters
@@ -212,7 +209,13 @@ def onboard(code: str, *, config: Path = CONFIG, language: str = "en") -> int:
         Where the live registry and the keys are found.
     language
         Language of what the body's people are shown: ar or en.
+    enforce
+        End the body's shadow first: from now on the national policy is carried out for it.
     """
     from deploy.onboarding import walk
 
-    return asyncio.run(walk(configuration.load(config), code, language))
+    loaded = configuration.load(config)
+    if enforce:
+        policy = rollout.enforced(live_files(loaded.settings, "policy")["policy.toml"], code)
+        publish_files(loaded.settings, "policy", {"policy.toml": policy}, f"{code} leaves the shadow")
+    return asyncio.run(walk(loaded, code, language))

@@ -187,13 +187,44 @@ def _hop(text: str) -> tuple[str, str]:
     return (host, port) if colon and "." in host else (text, "25")
 
 
+def _abroad(host: str, registry: Registry) -> bool:
+    """Whether a next hop given by its address is outside the national prefixes; a name is not asked for here."""
+    try:
+        return not registry.is_national_address(host)
+    except ValueError:
+        return False
+
+
+def in_shadow(policy: bytes, codes: Sequence[str]) -> bytes:
+    """policy.toml with the bodies `codes` in shadow: judged and told, not carried out. Those it names stay as they are."""
+    text = policy.decode("utf-8").rstrip() + "\n"
+    fresh = [code for code in codes if f"[entity.{code}]" not in text]
+    return (text + "".join(f'\n[entity.{code}]\nmode = "shadow"\n' for code in fresh)).encode()
+
+
+def enforced(policy: bytes, code: str) -> bytes:
+    """policy.toml with the body's shadow ended; every other line as it was."""
+    lines, inside = [], False
+    for line in policy.decode("utf-8").splitlines():
+        if line.strip().startswith("["):
+            inside = line.split("#")[0].strip() == f"[entity.{code}]"
+        shadow = inside and line.split("#")[0].replace(" ", "").strip() == 'mode="shadow"'
+        lines.append('mode = "enforce"' if shadow else line)
+    return ("\n".join(lines) + "\n").encode()
+
+
 async def readiness(entity: Entity, registry: Registry, mx: Mx) -> Readiness:
     """What stands between a body and the national mail: server, contact, where its MX stands."""
     obstacles = []
     if entity.next_hop is None:
         obstacles.append("no mailbox server: give next_hop, or open mailboxes for it on a shared server")
+    elif _abroad(entity.next_hop.host, registry):
+        obstacles.append(f"its mailbox server {entity.next_hop.host} stands abroad")
     if not entity.contacts:
         obstacles.append("no contact: the response centre cannot reach it")
+    for contact in entity.contacts:
+        if registry.is_national_domain(contact.email.rpartition("@")[2]) is False:
+            obstacles.append(f"its contact {contact.email} uses a foreign mail service")
     if not entity.domains:
         obstacles.append("no domain")
     for domain in entity.domains:

@@ -56,6 +56,13 @@ def test_an_import_shows_who_is_ready_and_changes_nothing_until_it_is_published(
     assert json.loads(capsys.readouterr().out)["entity"] == "POST"
 
 
+def test_a_new_body_begins_in_shadow_and_is_enforced_by_an_act(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    hudhud(["registry", "onboard", "POST", "--config", config])
+    assert "in shadow" in capsys.readouterr().out
+    hudhud(["registry", "onboard", "POST", "--config", config, "--enforce"])
+    assert "enforced" in capsys.readouterr().out
+
+
 def test_a_sheet_with_a_mistake_imports_nothing(
     config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from deploy.rollout import merge, read_rows, readiness
+from deploy.rollout import enforced, in_shadow, merge, read_rows, readiness
 from hudhud.registry import RegistryError, parse_registry
 
 CURRENT = resources.files("hudhud").joinpath("demo", "registry.toml").read_bytes()
@@ -105,3 +105,18 @@ async def test_readiness_names_what_stands_in_the_way() -> None:
     ]
     assert "MX abroad (198.51.100.9)" in states["B2"].obstacles[-1]
     assert states["B003"].obstacles == ("body3.saba.example: MX not found (SERVFAIL)",)
+
+
+async def test_a_server_or_a_contact_abroad_stands_in_the_way() -> None:
+    rows, _ = read_rows(sheet("B1,هيئة,Body,b1.saba.example,,203.0.113.9,Head,head@gmail.com"))
+    _, registry = merge(CURRENT, rows)
+    state = await readiness(registry.entity("B1"), registry, Hosts(b1=["192.0.2.10"]))
+    assert [text.split()[1] for text in state.obstacles] == ["mailbox", "contact"]
+
+
+def test_shadow_is_written_for_new_bodies_and_ended_for_one_alone() -> None:
+    policy = in_shadow(b'version = "1"\n\n[entity.INT]\nforeign = "refuse"\n', ["A", "INT", "B"])
+    assert policy.count(b'mode = "shadow"') == 2
+    after = enforced(policy, "A")
+    assert after.count(b'mode = "shadow"') == 1
+    assert b'[entity.A]\nmode = "enforce"' in after
