@@ -142,8 +142,8 @@ async def test_a_bomb_in_the_child_is_capped(sandbox: Sandbox) -> None:
 async def test_a_dead_child_is_a_value_and_the_next_job_has_a_new_one(sandbox: Sandbox) -> None:
     job = Job("archive", "a.gz", gzip.compress(b"hello"), 10, 1000, 200, 5.0)
     assert (await sandbox.open(job)).entries[0].data == b"hello"
-    assert sandbox._process is not None
-    os.kill(sandbox._process.pid, signal.SIGKILL)
+    assert sandbox._child is not None
+    os.kill(sandbox._child.process.pid, signal.SIGKILL)
     opened = await sandbox.open(job)
     assert opened.limits == ("unpack_child",) or opened.entries[0].data == b"hello"
     assert (await sandbox.open(job)).entries[0].data == b"hello"
