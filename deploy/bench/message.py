@@ -1,4 +1,4 @@
-"""Realistic messages of 2, 10 and 100 KiB, the same each time: text, HTML, quoted-printable, a PDF, an archive.
+"""Realistic messages of 2, 10, 100 and 400 KiB, the same each time: text, HTML, quoted-printable, a PDF, an archive.
 
 Each message that is sent has a number of its own in its Message-ID and in its text, so that no two are the same bytes
 and the sink can tell one that came twice from two that came once.
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Size = Literal["2k", "10k", "100k"]
-SIZES: tuple[Size, ...] = ("2k", "10k", "100k")
+Size = Literal["2k", "10k", "100k", "400k"]
+SIZES: tuple[Size, ...] = ("2k", "10k", "100k", "400k")
 VARIANTS = 16  # different texts and attachments of one size
 ID_DOMAIN = "bench.saba.example"
 ID = re.compile(rb"\r\nMessage-ID: <m\.(\d{10})@" + re.escape(ID_DOMAIN.encode()) + rb">")
@@ -91,7 +91,7 @@ def _content(size: Size, dice: random.Random) -> bytes:
     name, kind, attached = (
         ("contract.pdf", "application/pdf", _pdf(dice, 3100))
         if size == "10k"
-        else ("report.zip", "application/zip", _archive(dice, 58_500))
+        else ("report.zip", "application/zip", _archive(dice, 58_500 if size == "100k" else 268_000))
     )
     alternative = _multipart("alternative", f"alt{dice.randrange(1 << 32):08x}", [_quoted(text), _html(text)])
     disposition = f'Content-Disposition: attachment; filename="{name}"\r\n'

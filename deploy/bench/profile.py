@@ -15,10 +15,10 @@ VARIABLE = "HUDHUD_BENCH_PROFILE"
 
 # Python runs sitecustomize.py of its path before anything else.
 _HOOK = """
-import atexit, cProfile, os, pathlib, time
+import atexit, cProfile, os, pathlib
 _words = pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0")
 if b"mail.worker" in _words:
-    _profile = cProfile.Profile(time.thread_time)
+    _profile = cProfile.Profile()
     def _leave():
         _profile.disable()
         _profile.dump_stats(os.path.join({folder!r}, f"worker-{{os.getpid()}}.prof"))

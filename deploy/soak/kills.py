@@ -1,0 +1,207 @@
+"""Kills the relay's supervisor and workers at random points under load and looks whether anything was lost.
+
+The load comes on both ways in: our own clients log in and submit (each message with a number, each 250 noted), and
+Postfix's smtp-source, where it is installed, speaks to the MX port (its 250s are counted). The sink notes each arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from deploy.bench import lab, load, message, process, sink
+from deploy.bench.system import found
+from deploy.programs import alive
+from deploy.soak.tally import Line, lines, tally
+from hudhud.cli import err, progress
+from hudhud.settings import split_address
+
+SENDER_ABROAD = "noor@freemail.example"
+DELIVERED_S = 180.0  # after the last kill, in which everything must arrive
+QUIET_S = 5.0  # afterwards, for what would come a second time
+EARLY = 0.25  # share of kills that come within the first EARLY_S seconds, whatever is going on then
+EARLY_S = 0.5
+ARRIVALS = 60  # the others come after up to so many messages have arrived since the last, in the middle of work,
+PATIENCE_S = 8.0  # or after so long
+WHAT = ("worker", "worker", "worker", "supervisor", "everything")
+SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "relay": {"workers": 2},
+    "delivery": {"first_retry_s": 1.0, "breaker_s": 1.0},
+    "node": {"log_level": "error"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """What was killed when (monotonic seconds)."""
+
+    what: str
+    moment: float
+
+
+@dataclass(slots=True)
+class Abroad:
+    """smtp-source at the MX port, again and again until told to stop; each run has a host name of its own."""
+
+    port: int
+    counted: dict[str, int] = field(default_factory=dict)  # host name -> messages that got 250
+
+    async def run(self, stop: asyncio.Event) -> None:
+        program = found("smtp-source")
+        while program and not stop.is_set():
+            name = f"run{len(self.counted)}.source.example"
+            words = ("-c", "-s", "4", "-m", "200", "-l", "4000", "-M", name, "-f", SENDER_ABROAD, "-t", lab.RECIPIENT)
+            child = await asyncio.create_subprocess_exec(
+                program, *words, f"127.0.0.1:{self.port}",
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            )  # fmt: skip
+            said, _ = await child.communicate()
+            numbers = re.findall(rb"\d+", said)
+            self.counted[name] = int(numbers[-1]) if numbers else 0
+            await asyncio.sleep(0.1)
+
+    def lines(self, arrivals: Mapping[str, Sequence[float]]) -> list[Line]:
+        """For the table: at least as many messages of each run came as got 250."""
+        if not self.counted:
+            return [Line("smtp-source (MX port)", "not installed: apt install postfix")]
+        came = dict.fromkeys(self.counted, 0)
+        for identity in arrivals:
+            host = identity.rpartition("@")[2]
+            if host in came:
+                came[host] += 1
+        missing = sum(max(taken - came[name], 0) for name, taken in self.counted.items())
+        return [
+            Line("messages of smtp-source that got 250 on the MX port", f"{sum(self.counted.values()):,}"),
+            Line("of these lost", str(missing), missing == 0),
+        ]
+
+
+async def kill_relay(folder: Path, points: int, seed: int) -> list[Line]:
+    """A lab in `folder`, `points` kills; the lines of the table."""
+    dice = random.Random(seed)  # noqa: S311 - the same kills for the same seed
+    settings = lab.make(folder, changes=SETTINGS)
+    async with _compiled(folder), lab.relaying(folder, settings, arrivals=True) as running:
+        abroad = Abroad(split_address(settings.relay.mx[0])[1])
+        async with _loaded(running) as results, _beside(abroad):
+            kills = await _kill(running, points, dice)
+            await asyncio.sleep(1.0)
+        accepted = [message.identity(number) for result in results for number in result.accepted]
+        arrivals = await _all_there(running, accepted, abroad)
+    refused = sum(len(result.refused) for result in results)
+    broken = sum(result.broken for result in results)
+    counted = ", ".join(f"{sum(k.what == what for k in kills)} {what}" for what in dict.fromkeys(WHAT))
+    return [
+        Line("kills of the relay", f"{len(kills)}: {counted}"),
+        Line("connections that broke, messages put off", f"{broken:,}, {refused:,}"),
+        *lines(tally(accepted, arrivals, [kill.moment for kill in kills])),
+        *abroad.lines(arrivals),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _compiled(folder: Path) -> AsyncIterator[None]:
+    """Programs start as installed ones do, with compiled bytecode, whatever the environment says."""
+    before = {name: os.environ.pop(name, None) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "pycache")
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPYCACHEPREFIX"]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+@contextlib.asynccontextmanager
+async def _loaded(running: lab.RelayLab) -> AsyncIterator[list[load.Result]]:
+    """Clients that submit as long as the block lasts; what came of it is in the list afterwards."""
+    order = msgspec.structs.replace(running.submission(), patient=True, count=900_000_000)
+    kinds = (
+        msgspec.structs.replace(order, size="10k", sessions=6, rate=60.0),
+        msgspec.structs.replace(order, size="2k", sessions=4, per_session=20, rate=40.0, first=1_000_000_000),
+        msgspec.structs.replace(order, size="400k", sessions=2, rate=3.0, first=2_000_000_000),
+    )
+    helpers = [await lab.Helper.start("deploy.bench.load", kind) for kind in kinds]
+    results: list[load.Result] = []
+    try:
+        yield results
+    finally:
+        for helper in helpers:
+            helper.child.terminate()
+        for helper in helpers:
+            results.append(msgspec.json.decode(await helper.line(), type=load.Result))
+            await helper.stop()
+
+
+@contextlib.asynccontextmanager
+async def _beside(abroad: Abroad) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    task = asyncio.create_task(abroad.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def _kill(running: lab.RelayLab, points: int, dice: random.Random) -> list[Kill]:
+    """Kill and start again, `points` times."""
+    kills: list[Kill] = []
+    with progress("kills", points) as bar:
+        while len(kills) < points:
+            await _pause(running, dice)
+            what = dice.choice(WHAT)
+            victims = _victims(running, what, dice)
+            if not victims:
+                continue  # no worker lives at the moment
+            kills.append(Kill(what, asyncio.get_running_loop().time()))
+            for pid in victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if what != "worker":
+                await running.relay.start(asyncio.Event())
+            bar.advance(1, what)
+    return kills
+
+
+async def _pause(running: lab.RelayLab, dice: random.Random) -> None:
+    """Until the next kill: a moment, or until some more messages have arrived."""
+    early, wanted, rest = dice.random() < EARLY, dice.randint(1, ARRIVALS), dice.random()
+    if not early:
+        there = sink.read_counts(running.counters).messages
+        await lab.arrived(running.counters, there + wanted, PATIENCE_S)
+    await asyncio.sleep(rest * (EARLY_S if early else 0.05))
+
+
+def _victims(running: lab.RelayLab, what: str, dice: random.Random) -> list[int]:
+    supervisor = running.pids
+    workers = [pid for pid in running.workers if alive(pid)]
+    if what == "supervisor":
+        return supervisor
+    if what == "everything":
+        return process.tree(supervisor)
+    return [dice.choice(workers)] if workers else []
+
+
+async def _all_there(running: lab.RelayLab, accepted: Sequence[str], abroad: Abroad) -> Mapping[str, Sequence[float]]:
+    """Wait until everything has come, or too long; then a little more."""
+    loop = asyncio.get_running_loop()
+    until, path = loop.time() + DELIVERED_S, running.data / "sink.arrivals"
+    while loop.time() < until:
+        arrivals = sink.read_arrivals(path)
+        missing = sum(identity not in arrivals for identity in accepted)
+        if not missing and all(line.good is not False for line in abroad.lines(arrivals)):
+            break
+        await asyncio.sleep(0.5)
+    else:
+        err(f"after {DELIVERED_S:.0f} s {missing} messages have not come; the end of the relay's log:")
+        err(running.relay.log_file.read_text(errors="replace")[-lab.LOG_SHOWN :])
+    await asyncio.sleep(QUIET_S)
+    return sink.read_arrivals(path)
