@@ -60,7 +60,9 @@ def verify(paths: list[Path] | None = None, /, *, config: Path = Path(config.DEF
         Where the node's data and key are found.
     """
     settings = _load(config).settings
-    chains = paths or sorted(settings.path("audit").glob("*.chain"))
+    folder = settings.path("audit")
+    signed = {path.with_suffix("") for path in folder.glob("*.chain.head")}  # a chain may be gone, its head not
+    chains = paths or sorted({*folder.glob("*.chain"), *signed})
     if not chains:
         raise Problem(f"there is no audit chain in {settings.path('audit')}", Exit.NO)
     public = release.SigningKey.load(settings.path("keys", "node.key")).public

@@ -229,6 +229,9 @@ def _open_writer(path: Path, schema: str) -> Connection:
     small = not new and path.stat().st_size <= CHECK_AT_OPEN_BYTES
     connection: Connection | None = None
     try:
+        if new:  # for our own account alone; SQLite gives WAL and shared memory the same mode
+            with contextlib.suppress(OSError):  # SQLite says what is wrong
+                path.touch(mode=0o600)
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(BUSY_MS)
         _use_wal(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import chain
 
 from mail.content import decode
 
@@ -28,7 +29,7 @@ def carve(data: bytes) -> Iterator[tuple[str, str, bytes]]:
 
 def _carve(data: bytes) -> Iterator[tuple[str, str, bytes]]:
     if b"begin" in data.lower():
-        for name, decoded in (*decode.uuencoded(data), *decode.yencoded(data)):
+        for name, decoded in chain(decode.uuencoded(data), decode.yencoded(data)):
             yield name, "", decoded
     if b";base64," in data:
         for match in _DATA_URL.finditer(data):

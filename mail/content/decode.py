@@ -84,7 +84,7 @@ def every_way(data: bytes, encodings: tuple[str, ...], *, text: bool = True) -> 
         elif encoding == "quoted-printable":
             yield from _both_ends(qp_ways(data), text)
         elif encoding in UU_NAMES:
-            yield b"".join(_uu_lines(data))
+            yield _uu_body(data, 0)[0]
         elif encoding in BINHEX_NAMES:
             yield from (decoded for _, decoded in binhexed(b":" + data.strip().strip(b":") + b":"))
         else:
@@ -179,32 +179,46 @@ def looks_base64(data: bytes) -> bool:
 
 def uuencoded(data: bytes) -> Iterator[tuple[str, bytes]]:
     """Files in text by `begin 644 name` or `begin-base64` (POSIX uuencode): name and bytes, as far as they decode."""
-    for match in _UU_BEGIN.finditer(data):
-        name = match[3].strip().decode("utf-8", "replace")
-        rest = data[match.end() :]
+    at = 0
+    while match := _UU_BEGIN.search(data, at):  # none inside what was decoded: each octet once, whatever is sent
+        name, start = match[3].strip().decode("utf-8", "replace"), match.end()
         if match[1]:
-            yield name, _until_pad(rest.split(b"====", 1)[0])
+            end = data.find(b"====", start)
+            at = len(data) if end < 0 else end
+            yield name, _until_pad(data[start:at])
             continue
-        decoded = b"".join(_uu_lines(rest))
+        decoded, at = _uu_body(data, start)
         if decoded:
             yield name, decoded
 
 
-def _uu_lines(data: bytes) -> Iterator[bytes]:
-    for raw in data.split(b"\n"):
-        line = raw.rstrip(b"\r")
+def _uu_body(data: bytes, at: int) -> tuple[bytes, int]:
+    """The file whose lines begin at `at`, and the offset of the line end before the first line that is not of it."""
+    found = []
+    while at < len(data):
+        end = data.find(b"\n", at)
+        end = len(data) if end < 0 else end
+        line = data[at:end].rstrip(b"\r")
         if line.strip().lower() == b"end":
-            return
-        if not line.strip() or line in (b"`", b" "):
-            continue
+            break
+        if line.strip() and line not in (b"`", b" "):
+            decoded = _uu_line(line)
+            if decoded is None:
+                break
+            found.append(decoded)
+        at = end + 1
+    return b"".join(found), max(at - 1, 0)
+
+
+def _uu_line(line: bytes) -> bytes | None:
+    try:
+        return a2b_uu(line)
+    except Base64Error:
+        length = ((line[0] - 32) & 63) * 4 // 3 + 1  # some writers pad a line with a check character
         try:
-            yield a2b_uu(line)
+            return a2b_uu(line[: (((line[0] - 32) & 63) * 4 + 5) // 3 + 1] if length else line)
         except Base64Error:
-            length = ((line[0] - 32) & 63) * 4 // 3 + 1  # some writers pad a line with a check character
-            try:
-                yield a2b_uu(line[: (((line[0] - 32) & 63) * 4 + 5) // 3 + 1] if length else line)
-            except Base64Error:
-                return
+            return None
 
 
 def binhexed(data: bytes) -> Iterator[tuple[str, bytes]]:

@@ -70,6 +70,8 @@ class Loose:
             boundaries += [b for b in dict.fromkeys(guessed) if b not in boundaries][:MAX_BOUNDARIES]
         self._boundaries |= dict.fromkeys(boundaries)
         for boundary in boundaries:
+            if self._work < 0:
+                return  # _entity has said so
             for piece in _pieces(body, boundary):
                 self._entity(piece, depth + 1)
         plain = next((k for k in head.types if not k.startswith("multipart/")), "")

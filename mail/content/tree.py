@@ -95,6 +95,8 @@ class Strict:
             return
         default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
         for number, piece in enumerate(pieces, 1):
+            if self.count > self.max_parts:
+                return  # _leaf has said so
             self._entity(piece, f"{path}.{number}" if path else str(number), depth + 1, default)
 
     def _leaf(self, head: Head, body: bytes, path: str, depth: int, kind: str) -> None:

@@ -311,3 +311,13 @@ def test_several_processes_may_open_and_write_the_same_new_file(tmp_path: Path) 
     assert database.read("SELECT count(*) FROM thing") == [(3 * 4 * 51,)]
     assert database.check() == []
     database.close()
+
+
+def test_a_database_is_for_our_own_account_alone(tmp_path: Path) -> None:
+    path = tmp_path / "private.db"
+    database = Database(path, SCHEMA)
+    database.commit_now(insert("a"))
+    modes = {file.name: file.stat().st_mode & 0o077 for file in tmp_path.iterdir()}
+    database.close()
+    assert len(modes) == 3
+    assert set(modes.values()) == {0}
