@@ -95,11 +95,11 @@ class Stops:
     def _change(self, wanted: Callable[[_Document], bool], change: Callable[[_Document], _Document]) -> bool:
         with self._locked():
             document = self._read()
-            if not wanted(document):
-                return False
-            durable.replace(self._path, codec.encode(change(document)), mode=durable.PRIVATE)
+            wants = wanted(document)
+            if wants:
+                durable.replace(self._path, codec.encode(change(document)), mode=durable.PRIVATE)
         self.refresh()
-        return True
+        return wants
 
     def _read(self) -> _Document:
         try:

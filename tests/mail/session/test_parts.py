@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hudhud.clock import SYSTEM, VirtualClock
+from hudhud.database import Database
 from hudhud.people import hash_password
-from hudhud.settings import Relay
+from hudhud.settings import Budget, Relay
 from mail import accounts, limits, trace
 from mail.accounts import Account, Accounts, AccountsError, Delegation
 from mail.envelope import Client, Envelope, Recipient, parse_path
@@ -21,7 +23,8 @@ from mail.incoming import END, Incoming
 from mail.limits import Limits
 from mail.login import LiveAccounts, Login, Refusal
 from mail.message import Message
-from mail.stored import edited
+from mail.stopping import Stop, Stops, over_budget
+from mail.stored import SCHEMA, edited, number_at
 from mail.strikes import Strikes
 from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
 
@@ -291,3 +294,50 @@ def test_the_subject_is_tagged_only_where_no_signature_breaks_by_it(header: byte
     changed = edited(data, trace.edits(message(data), judged(Disposition.TAG), "mx.relay.saba.example"))
     assert changed == (data.replace(b"Hello", b"[EXTERNAL] Hello") if tagged else data)
     assert trace.edits(message(data), judged(Disposition.HOLD), "mx.relay.saba.example") == ()
+
+
+# rules that stop themselves
+
+
+def outcomes(path: Path, held: list[tuple[str, ...]]) -> None:
+    """A shard with messages that these rules held, oldest first."""
+    shard = Database(path, SCHEMA)
+    for number, rules in enumerate(held):
+        values = number_at(NOW) + number, "mail"
+        shard.commit_now(
+            lambda c, v=values, r=rules: c.execute(
+                "INSERT INTO messages(number, kind, received, sender, account, entity, listener, bounce, size, sha256,"
+                " message_id, held_by, envelope, judgement, trace, edits, acts)"
+                " VALUES (?, ?, 0, x'', '', '', 'mx', 0, 0, '', '', ?, x'', x'', x'', x'', x'')",
+                (*v, json.dumps(r)),
+            )
+        )
+    shard.close()
+
+
+def test_the_twenty_first_of_a_thousand_is_one_too_many_over_all_shards(tmp_path: Path) -> None:
+    paths = [tmp_path / "shard-0.db", tmp_path / "shard-1.db"]
+    outcomes(paths[0], [("HY-1",)] * 10 + [("H-NAT-02", "HY-2")] * 30)
+    outcomes(paths[1], [("HY-1",)] * 11 + [()] * 20)
+    versions = {"HY-1": "1", "HY-2": "1"}
+    assert over_budget(paths, Budget(), versions, {}) == {"HY-1": 21, "HY-2": 30}
+    assert over_budget(paths[:1], Budget(), versions, {}) == {"HY-2": 30}
+    later = {"HY-1": number_at(NOW) + 1, "HY-2": number_at(NOW + timedelta(days=1))}
+    assert over_budget(paths, Budget(), versions, later) == {}
+    assert over_budget([tmp_path / "gone.db"], Budget(), versions, {}) == {}
+
+
+def test_a_stop_is_the_nodes_and_ends_with_another_version_or_by_a_person(tmp_path: Path) -> None:
+    mine, other = Stops(tmp_path), Stops(tmp_path)
+    assert mine.stop("HY-1", Stop("1", "2026-11-23T08:00:00.000000Z", 21, 1000))
+    assert not other.stop("HY-1", Stop("1", "2026-11-23T08:00:01.000000Z", 22, 1000))
+    assert list(other.stopped) == ["HY-1"]
+    assert other.changed({"HY-1": "1"}) == []
+    assert other.changed({"HY-1": "2"}) == ["HY-1"]
+    assert other.changed({}) == ["HY-1"]
+    assert other.let_run("HY-1", NOW)
+    assert not other.let_run("HY-1", NOW)
+    assert mine.refresh()
+    assert mine.since() == {"HY-1": number_at(NOW)}
+    (tmp_path / "stopped.json").write_text("{")
+    assert not Stops(tmp_path).stopped

@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from deploy import demo
-from deploy.mailboxes import maildir
+from deploy.mailboxes import HOLD, maildir
 from deploy.ports import Ports
 from hudhud import codec, config, release, tls
 from hudhud.audit import verify
@@ -216,6 +216,28 @@ def test_the_command_line_explains_lists_and_says_when_nothing_is_there(house: H
     code, text = house.hudhud("mail", "status", "--json")
     status = json.loads(text)
     assert (code, len(status["workers"]), status["stopped"]) == (0, 2, [])
+
+
+def test_waiting_mail_is_held_released_deleted_and_tried_again_by_command(house: House) -> None:
+    closed = house.data / "mailboxes" / HOLD
+    closed.touch()  # every next hop answers 421
+    for number in (50, 51):
+        house.submit(AMAL, [SALIM], letter(AMAL, SALIM, number))
+    _, text = house.hudhud("mail", "queue", "list", "--json")
+    ids = {one["message_id"].partition("@")[0]: one["id"] for one in map(json.loads, text.splitlines())}
+    code, text = house.hudhud("mail", "queue", "hold", ids["50"], "--reason", "looks odd")
+    assert (code, ids["50"] in text) == (0, True)
+    assert house.hudhud("mail", "held", "list", "--sender", "amal")[0] == 0
+    code, text = house.hudhud("mail", "queue", "delete", ids["51"], "--reason", "asked for by its sender")
+    assert (code, "--yes" in text) == (1, True)  # nobody can be asked
+    assert house.hudhud("mail", "queue", "delete", ids["51"], "--reason", "asked by its sender", "--yes")[0] == 0
+    assert house.hudhud("mail", "held", "release", ids["50"], "--reason", "looked at")[0] == 0
+    closed.unlink()
+    house.hudhud("mail", "queue", "retry", "--all", "--yes")
+    until(lambda: received(house, SALIM, 50))
+    code, text = house.hudhud("mail", "explain", ids["51"], "--json")
+    assert json.loads(text)["state"] == "deleted"
+    assert json.loads(text)["acts"][-1]["reason"] == "asked by its sender"
 
 
 def test_held_mail_is_previewed_and_released_through_the_control_api(house: House) -> None:
