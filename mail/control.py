@@ -90,9 +90,21 @@ class Control:
         return sorted(found, key=lambda one: str(one["received"]), reverse=True)[:limit]
 
     async def _show(self, request: Request) -> object:
-        served, queue_id = self._find(request)
+        try:
+            served, queue_id = self._find(request)
+        except Refused:
+            return await self._show_refusal(request)
         await self._record(request, "mail.explain", queue_id)
         return served.spool.show(queue_id)
+
+    async def _show_refusal(self, request: Request) -> object:
+        """What was refused is not in the spool, but its reference is on the refusal: it too is explained."""
+        text = str(request.get("id") or "")
+        found = next((one for served in self._served() if (one := served.spool.refusal(text)) is not None), None)
+        if found is None:
+            raise Refused(404, f"there is no message {text!r} here")
+        await self._record(request, "mail.explain", text)
+        return found
 
     async def _preview(self, request: Request) -> object:
         served, queue_id = self._find(request)

@@ -19,6 +19,9 @@ def row(one: Mapping[str, Any]) -> Sequence[object]:
 
 def explain(found: Mapping[str, Any]) -> None:
     """One message in full, on standard output."""
+    if found["state"] == "refused":
+        _refused(found)
+        return
     client = found.get("client") or {}
     rows = [
         (_("State"), found["state"]),
@@ -52,6 +55,23 @@ def explain(found: Mapping[str, Any]) -> None:
     table(_("Recipients"), (_("Address"), _("State"), _("Tries"), _("Next"), _("Last reply / held by")), recipients)
     for act in found["acts"]:
         out(visible(f"{act['at']}  {act['act']}  {act['actor']}: {act['reason']}"))
+
+
+def _refused(found: Mapping[str, Any]) -> None:
+    """A refusal in full: nothing of it was stored but what was decided."""
+    for event in found["events"]:
+        mail, email = event["hudhud"]["mail"], event["email"]
+        rows = [
+            (_("State"), _("refused, not stored")),
+            (_("Received"), event["@timestamp"]),
+            (_("Sender"), ", ".join(email["from"]["address"]) or "<>"),
+            (_("Account"), mail.get("account") or "–"),
+            (_("Recipients"), ", ".join(email["to"]["address"])),
+            (_("Rule"), ", ".join(event.get("rule", {}).get("id") or ["–"])),
+            (_("Reason"), event["event"].get("reason") or "–"),
+            (_("Last reply / held by"), mail.get("reply") or "–"),
+        ]
+        table(found["id"], (_("What"), _("Value")), rows)
 
 
 def _facts(facts: Mapping[str, object]) -> str:

@@ -122,7 +122,7 @@ class Relay:
         if judgement.stored:
             await self._store(message, judgement, events)
         else:
-            self._telling.events(events)
+            self._telling.events(events, message.queue_id)
         _log.info(
             "message",
             queue_id=message.queue_id,

@@ -19,7 +19,7 @@ from hudhud import journal
 from hudhud.clock import Clock
 from hudhud.database import Connection, Database, DatabaseDamaged, DiskFull
 from hudhud.settings import Spool as Limits
-from mail import happened, listing, rows, threads
+from mail import happened, listing, refusals, rows, threads
 from mail.bodies import INLINE_BYTES, Bodies, Body, BodyError
 from mail.envelope import Address, Recipient
 from mail.fresh import Fresh
@@ -180,6 +180,7 @@ class Spool:
         before = number_at(self._clock.now() - timedelta(days=self._limits.trace_days))
 
         def work(connection: Connection) -> int:
+            refusals.expire(connection, before)
             return rows.expire(connection, before, EXPIRE_ROWS)
 
         total = 0
@@ -207,6 +208,13 @@ class Spool:
     def show(self, text: str) -> dict[str, object] | None:
         """One message by its queue id with envelope, findings, verdicts, attempts, acts; None where it is unknown."""
         return listing.message(self.database.read, self.shard, text)
+
+    def refusal(self, text: str) -> dict[str, object] | None:
+        """What was refused under that reference and never stored; None where nothing was."""
+        found = parse_queue_id(text)
+        if found is None or found[0] != self.shard:
+            return None
+        return refusals.find(self.database.read, queue_id(*found), found[1])
 
     def body(self, text: str) -> bytes:
         """The bytes as they came, decrypted where held (blocking); BodyError where they are gone. The caller audits."""

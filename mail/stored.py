@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from hudhud import codec, journal
-from mail import threads
+from mail import refusals, threads
 from mail.attempt import Attempt
 from mail.envelope import Address, Client, Recipient
 from mail.message import Message
@@ -38,7 +38,7 @@ CREATE INDEX IF NOT EXISTS recipients_queued ON recipients(domain, next) WHERE s
 CREATE INDEX IF NOT EXISTS recipients_held ON recipients(number) WHERE state = 'held';
 CREATE TABLE IF NOT EXISTS bodies(number INTEGER PRIMARY KEY, data BLOB, file TEXT, key BLOB);
 """
-SCHEMA = TABLES + journal.SCHEMA + threads.SCHEMA
+SCHEMA = TABLES + journal.SCHEMA + threads.SCHEMA + refusals.SCHEMA
 """Everything of one shard: messages, recipients and bodies, the journal of events, the threads that may be answered."""
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U, so that it can be read out

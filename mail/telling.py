@@ -10,7 +10,7 @@ from hudhud import journal, log
 from hudhud.clock import Clock
 from hudhud.database import Connection
 from hudhud.settings import Relay as Settings
-from mail import notice
+from mail import notice, refusals
 from mail.accounts import Account
 from mail.envelope import NULL, parse_path
 from mail.events import Teller
@@ -19,6 +19,7 @@ from mail.message import Message
 from mail.notice import Notice
 from mail.policy import Policy
 from mail.spool import Spool
+from mail.stored import parse_queue_id
 from mail.transaction import Transaction
 
 MAX_SUBJECT = 120  # characters shown of the subject of the sender's own message
@@ -48,17 +49,19 @@ class Telling:
         """Events in this node's name, by the registry that is live now."""
         return Teller(self._node, self._policy().registry)
 
-    def events(self, documents: Sequence[bytes]) -> None:
-        """Events of what is not stored itself go into the journal alone."""
-        if documents:
-            self._begin(self._spool.commit(_appending(documents)))
+    def events(self, documents: Sequence[bytes], reference: str) -> None:
+        """Events of what is not stored itself: into the journal, and kept so that `reference` can be explained."""
+        number = parse_queue_id(reference)
+        if documents and number is not None:
+            self._begin(self._spool.commit(_appending(documents, number[1])))
 
     def end(self, transaction: Transaction) -> None:
         """The transaction is over: the recipients that RCPT refused, and whatever the sender is to be told."""
         if transaction.refused:
             verdicts = [verdict for _, verdict in transaction.refused.values()]
             now = self._clock.now()
-            self.events(self.teller.refused(transaction.refused_envelope(), transaction.reference, verdicts, now))
+            told = self.teller.refused(transaction.refused_envelope(), transaction.reference, verdicts, now)
+            self.events(told, transaction.reference)
         if transaction.told and transaction.account is not None and transaction.mail.sender:
             self._begin(self._notify(transaction, transaction.account))
 
@@ -108,8 +111,9 @@ def subject_of(message: Message) -> str:
     return text if len(text) <= MAX_SUBJECT else f"{text[:MAX_SUBJECT]}…"
 
 
-def _appending(documents: Sequence[bytes]) -> Callable[[Connection], None]:
+def _appending(documents: Sequence[bytes], number: int) -> Callable[[Connection], None]:
     def work(connection: Connection) -> None:
+        refusals.remember(connection, number, documents)
         journal.append(connection, documents)
 
     return work

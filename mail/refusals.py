@@ -1,0 +1,44 @@
+"""What was refused and never stored: its events by reference, so that the reference in a refusal can be explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from hudhud import codec
+from hudhud.database import Connection
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS refusals(number INTEGER NOT NULL, document BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS refusals_number ON refusals(number);
+"""
+"""Part of each shard's schema: number is the reference without its shard, document the event as the journal has it."""
+
+MAX_ROWS = 200_000  # per shard; beyond it the oldest go, so that a flood of refused mail does not fill the disk
+
+Read = Callable[..., Sequence[Sequence[object]]]
+
+
+def remember(connection: Connection, number: int, documents: Iterable[bytes]) -> None:
+    """Inside the caller's transaction."""
+    connection.executemany("INSERT INTO refusals VALUES (?, ?)", [(number, one) for one in documents])
+
+
+def expire(connection: Connection, before: int) -> None:
+    """Forget what is older than the number `before`, and the oldest beyond MAX_ROWS; inside the caller's transaction."""
+    connection.execute("DELETE FROM refusals WHERE number < ?", (before,))
+    connection.execute(
+        "DELETE FROM refusals WHERE rowid <= (SELECT max(rowid) FROM refusals) - ?",
+        (MAX_ROWS,),
+    )
+
+
+def find(read: Read, reference: str, number: int) -> dict[str, object] | None:
+    """The refusal with that reference as one JSON-able object; None where there was none, or it is no longer kept."""
+    found = read("SELECT document FROM refusals WHERE number = ?", (number,))
+    if not found:
+        return None
+    return {
+        "id": reference,
+        "state": "refused",
+        "events": [codec.decode(bytes(row[0])) for row in found if isinstance(row[0], bytes)],
+    }
