@@ -163,9 +163,7 @@ def import_(path: Path, *, config: Path = CONFIG, publish: bool = False, note: s
         publish_files(settings, "registry", {FILE: text}, note or f"import of {path.name}")
         policy = rollout.in_shadow(live_files(settings, "policy")["policy.toml"], sorted(fresh))
         publish_files(settings, "policy", {"policy.toml": policy}, f"{len(fresh)} new bodies begin in shadow")
-        out(
-            f"Live: {len(registry.entities)} bodies; the {len(fresh)} new ones begin in shadow (`registry onboard CODE`)."
-        )
+        out(f"Live: {len(registry.entities)} bodies; the {len(fresh)} new ones begin in shadow.")
     elif not json:
         out("Nothing was changed; --publish makes it live.")
     return Exit.DONE

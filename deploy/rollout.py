@@ -196,7 +196,7 @@ def _abroad(host: str, registry: Registry) -> bool:
 
 
 def in_shadow(policy: bytes, codes: Sequence[str]) -> bytes:
-    """policy.toml with the bodies `codes` in shadow: judged and told, not carried out. Those it names stay as they are."""
+    """policy.toml with the bodies `codes` in shadow: judged, not carried out. Those it names stay as they are."""
     text = policy.decode("utf-8").rstrip() + "\n"
     fresh = [code for code in codes if f"[entity.{code}]" not in text]
     return (text + "".join(f'\n[entity.{code}]\nmode = "shadow"\n' for code in fresh)).encode()

@@ -24,7 +24,7 @@ def remember(connection: Connection, number: int, documents: Iterable[bytes]) ->
 
 
 def expire(connection: Connection, before: int) -> None:
-    """Forget what is older than the number `before`, and the oldest beyond MAX_ROWS; inside the caller's transaction."""
+    """Forget what is older than the number `before`, and the oldest beyond MAX_ROWS; in the caller's transaction."""
     connection.execute("DELETE FROM refusals WHERE number < ?", (before,))
     connection.execute(
         "DELETE FROM refusals WHERE rowid <= (SELECT max(rowid) FROM refusals) - ?",
