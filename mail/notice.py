@@ -1,4 +1,4 @@
-"""The notice to a sender whose message was refused for some: one mail for a transaction, Arabic first, then English.
+"""The notice to a sender whose message was refused or held for some: one mail for each, Arabic first, then English.
 
 It says what, why, what to do and who may exempt, with the reference that the SMTP reply had. RFC 3834: it answers
 nobody automatically twice, and never goes to a null sender.
@@ -13,7 +13,7 @@ from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
-from typing import Final
+from typing import Final, Literal
 
 from hudhud.entity import Entity
 from hudhud.i18n import DIRECTION, Catalogue, Language
@@ -55,6 +55,7 @@ class Notice:
     entity: Entity | None
     help_url: str
     subject: str = ""
+    what: Literal["refused", "held"] = "refused"
 
 
 def compose(notice: Notice, *, sender: str, hostname: str, now: datetime) -> bytes:
@@ -64,7 +65,7 @@ def compose(notice: Notice, *, sender: str, hostname: str, now: datetime) -> byt
     mail["To"] = notice.to
     mail["Subject"] = " / ".join(_subject(notice, language) for language in ("ar", "en"))
     mail["Date"] = format_datetime(now)
-    mail["Message-ID"] = f"<notice.{notice.reference}@{hostname}>"
+    mail["Message-ID"] = f"<notice.{notice.what}.{notice.reference}@{hostname}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Hudhud-Reference"] = notice.reference
     text = f"\n\n{'-' * 40}\n\n".join("\n".join(_lines(notice, language)) for language in ("ar", "en"))
@@ -78,9 +79,14 @@ def compose(notice: Notice, *, sender: str, hostname: str, now: datetime) -> byt
 
 
 def _subject(notice: Notice, language: Language) -> str:
-    return say(
-        language, "Not sent to {count} of {total} recipients", count=len(notice.refused), total=max(notice.total, 1)
-    )
+    count, total = len(notice.refused), max(notice.total, 1)
+    if notice.what == "held":
+        return say(language, "Your message is held") if count == total else say(
+            language, "Held for {count} of {total} recipients", count=count, total=total
+        )  # fmt: skip
+    if count == total == 1:
+        return say(language, "Your message was not sent")
+    return say(language, "Not sent to {count} of {total} recipients", count=count, total=total)
 
 
 def _lines(notice: Notice, language: Language) -> list[str]:
@@ -104,6 +110,13 @@ def _section(notice: Notice, language: Language) -> str:
 
 
 def _opening(notice: Notice, language: Language) -> str:
+    if notice.what == "held":
+        return say(
+            language,
+            "Your message “{subject}” is held until a person has looked at it. Nothing is lost and you need not send "
+            "it again; the recipients below wait for it.",
+            subject=notice.subject or "–",
+        )
     if notice.subject:
         return say(
             language,
@@ -137,7 +150,7 @@ def _closing(notice: Notice, language: Language) -> list[str]:
     if len(notice.refused) > MAX_SHOWN:
         lines.append(say(language, "And {count} more recipients.", count=len(notice.refused) - MAX_SHOWN))
     contact = notice.entity.contact("security") if notice.entity is not None else None
-    if notice.entity is not None and contact is not None:
+    if notice.what == "refused" and notice.entity is not None and contact is not None:
         lines.append(
             say(
                 language,

@@ -113,6 +113,8 @@ class Relay:
             return FAULT
         rejected = [v for v in judgement.verdicts if v.disposition is Disposition.REJECT]
         transaction.told += [Refused.of(v, judgement.data_reply) for v in rejected]
+        held = [v for v in judgement.verdicts if v.disposition is Disposition.HOLD]
+        transaction.held += [Refused.of(v, judgement.data_reply) for v in held]
         return judgement.data_reply
 
     async def receive(self, message: Message, taken: Sequence[Verdict]) -> Judgement:

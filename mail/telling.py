@@ -1,10 +1,11 @@
-"""Tells of refusals when a transaction is over: events for the CERT, and one notice for the sender's own mailbox."""
+"""Tells of refusals and holds when a transaction is over: events for the CERT, notices for the sender's own mailbox."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from email.header import decode_header, make_header
+from typing import Literal
 
 from hudhud import journal, log
 from hudhud.clock import Clock
@@ -16,7 +17,7 @@ from mail.envelope import NULL, parse_path
 from mail.events import Teller
 from mail.limits import NOTICES, Limits
 from mail.message import Message
-from mail.notice import Notice
+from mail.notice import Notice, Refused
 from mail.policy import Policy
 from mail.spool import Spool
 from mail.stored import parse_queue_id
@@ -62,26 +63,32 @@ class Telling:
             now = self._clock.now()
             told = self.teller.refused(transaction.refused_envelope(), transaction.reference, verdicts, now)
             self.events(told, transaction.reference)
-        if transaction.told and transaction.account is not None and transaction.mail.sender:
-            self._begin(self._notify(transaction, transaction.account))
+        if transaction.account is not None and transaction.mail.sender:
+            if transaction.told:
+                self._begin(self._notify(transaction, transaction.account, transaction.told, "refused"))
+            if transaction.held:
+                self._begin(self._notify(transaction, transaction.account, transaction.held, "held"))
 
     async def settle(self) -> None:
         """Wait until everything is stored."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _notify(self, transaction: Transaction, account: Account) -> None:
+    async def _notify(
+        self, transaction: Transaction, account: Account, what: Sequence[Refused], kind: Literal["refused", "held"]
+    ) -> None:
         if not self._limits.take(NOTICES, account.name):
             return
         settings = self._settings
         told = Notice(
             to=account.name,
             reference=transaction.reference,
-            refused=transaction.told,
+            refused=what,
             total=transaction.named,
             entity=self._policy().registry.entities.get(account.entity),
             help_url=settings.help_url,
             subject=transaction.subject,
+            what=kind,
         )
         mail = notice.compose(told, sender=settings.postmaster, hostname=settings.hostname, now=self._clock.now())
         await self._spool.put_own(NULL, [parse_path(account.name.encode(), smtputf8=True)], mail, "notice")

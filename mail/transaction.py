@@ -24,6 +24,7 @@ class Transaction:
     taken: dict[bytes, tuple[Recipient, Verdict]] = field(default_factory=dict)
     refused: dict[bytes, tuple[Recipient, Verdict]] = field(default_factory=dict)
     told: list[Refused] = field(default_factory=list)
+    held: list[Refused] = field(default_factory=list)
     subject: str = ""
 
     @property
