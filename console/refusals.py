@@ -166,6 +166,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
             "your body's officer."
         ),
     ),
+    "H-IN-02": Explanation(
+        _("From abroad in the name of a public body"),
+        _("The message came from a foreign server and says that a public body sent it."),
+        _("Public bodies send through the national mail alone; who writes in their name from outside is not believed."),
+        _("If it was you, send it again with your official account; that works from every country."),
+    ),
 }  # fmt: skip
 
 DETECTION = Explanation(

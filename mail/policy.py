@@ -35,6 +35,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     reply_days: int = 30  # days; how long whoever wrote first may be answered in that thread
     leak: Literal["tag", "hold", "reject"] = "reject"  # rule A: a foreign Reply-To and its like
     inbound: Inbound = "accept"  # rule C: mail from abroad
+    impersonation: Strength = "hold"  # rule C: mail from abroad that says it comes from one of our bodies
     max_size: int = 35 * MiB  # octets of DATA
     null_sender: bool = False  # whether accounts may send with an empty MAIL FROM
     ambiguous: Strength = "tag"  # mail programs would read different contents

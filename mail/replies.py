@@ -100,6 +100,10 @@ REASONS: Final[Mapping[str, Reason]] = {
     "from-abroad": Reason(
         550, "5.7.1", _("The message came from abroad."), _("Nothing needs to be done."),
     ),
+    "national-from-abroad": Reason(
+        550, "5.7.1", _("The message came from abroad and says that it comes from a public body."),
+        _("Send it with your official account through the national mail."),
+    ),
     "ambiguous-mime": Reason(
         550, "5.6.0", _("Mail programs would read different contents in this message."),
         _("Send it again with another mail program."),

@@ -16,6 +16,7 @@ from mail.checks import (
     content,
     exemption,
     identity,
+    impersonation,
     inbound,
     leak,
     mime,
@@ -45,6 +46,7 @@ ENVELOPE_CHECKS: Final[tuple[EnvelopeCheck, ...]] = (
 MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
     size.check,
     author.check,
+    impersonation.check,
     leak.check,
     exemption.check_size,
     answer.check,

@@ -349,3 +349,34 @@ async def test_a_program_is_held_and_the_rule_named(ask: Any) -> None:
     assert asked.word() == "hold"
     assert any(rule.startswith("HY-") for rule in asked.rules)
     assert asked.data.data_reply.code == 250
+
+
+# --- who writes in the name of a body from outside (H-IN-02)
+
+
+@pytest.mark.parametrize(
+    ("sender", "author"),
+    [
+        ("salim@interior.saba.example", "salim@interior.saba.example"),
+        (NOOR, "Salim <salim@interior.saba.example>"),
+        (NOOR, "=?utf-8?q?Salim?= <salim@interior.saba.example>, noor@freemail.example"),
+        ("", "Bounce <postmaster@finance.saba.example>"),
+        ("x@مالية.saba.example", "Noor <noor@freemail.example>"),
+    ],
+)
+async def test_who_writes_in_the_name_of_a_body_from_abroad_is_held(ask: Any, sender: str, author: str) -> None:
+    asked = await ask(_mail(f"From: {author}", "Message-ID: <m1@x.example>"), sender, account=None)
+    assert "H-IN-02" in asked.rules
+    assert asked.word() == "hold"
+    assert asked.data.data_reply.code == 250
+
+
+async def test_a_body_may_only_tag_such_mail(ask: Any) -> None:
+    forged = _mail("From: salim@interior.saba.example", "Message-ID: <m1@x.example>")
+    assert (await ask(forged, NOOR, account=None, changed={"impersonation": "tag"})).word() == "tag"
+    assert (await ask(forged, NOOR, account=None, changed={"impersonation": "accept"})).rules == []
+
+
+async def test_a_citizen_who_only_speaks_of_a_body_is_no_impostor(ask: Any) -> None:
+    citizen = _mail('From: "Ministry of Finance" <noor@freemail.example>', "To: amal@finance.saba.example")
+    assert "H-IN-02" not in (await ask(citizen, NOOR, account=None)).rules

@@ -1,0 +1,57 @@
+"""H-IN-02: a message from abroad that says it comes from a public body is held: our bodies send from inside. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from mail import addresses
+from mail.facts import Facts
+from mail.message import Message
+from mail.policy import Policy
+from mail.verdict import Disposition, Finding
+
+NAME, RULE, VERSION = "impersonation", "H-IN-02", "1"
+
+
+def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
+    """Nothing to say of who logged in, or of a client inside the national prefixes.
+
+    MAIL FROM and every reading of From count: mail programs show the one or the other. Embassies and travellers are
+    not touched: they hand in with an account.
+    """
+    envelope = message.envelope
+    if envelope.account is not None or not _abroad(envelope.client.ip, policy):
+        return ()
+    claimed = sorted(set(_claims(message, policy)))
+    if not claimed:
+        return ()
+    told = {"claims": claimed, "client": envelope.client.ip}
+    found = []
+    for recipient in envelope.recipients:
+        entity = policy.registry.by_domain(recipient.address.domain)
+        disposition = Disposition.of(policy.rules(entity.code if entity else None).impersonation)
+        if disposition > Disposition.ACCEPT:
+            found.append(
+                Finding(NAME, RULE, VERSION, disposition, "national-from-abroad", (recipient.address.raw,), told)
+            )
+    return tuple(found)
+
+
+def _abroad(ip: str, policy: Policy) -> bool:
+    try:
+        address = ipaddress.ip_address(ip)
+    except ValueError:
+        return False
+    return not address.is_loopback and not policy.registry.is_national_address(address)
+
+
+def _claims(message: Message, policy: Policy) -> Iterator[str]:
+    """The domains of public bodies that the message says it comes from."""
+    if policy.registry.by_domain(message.envelope.sender.domain) is not None:
+        yield message.envelope.sender.domain
+    for header in message.all(b"from"):
+        for address in addresses.read(header.value).addresses:
+            domain = addresses.domain_of(address)
+            if policy.registry.by_domain(domain) is not None:
+                yield domain
