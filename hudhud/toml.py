@@ -76,7 +76,7 @@ _MISSING = re.compile(r"Object missing required field `(.+?)`")
 
 
 def convert(value: object, shape: type[T], *, file: str, where: Mapping[str, int], prefix: str = "") -> T:
-    """`value` as a `shape` (a msgspec Struct or any type it knows); PlaceError names the line and key that do not fit."""
+    """`value` as a `shape` (a msgspec Struct or any type it knows); PlaceError names line and key of what is wrong."""
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
