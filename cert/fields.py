@@ -30,7 +30,7 @@ _TABLE: Final = {
         destination.geo.country_iso_code
         client.address client.domain server.address server.domain
         network.transport network.protocol network.type network.application network.community_id network.direction
-        network.name network.vlan.id
+        network.name network.vlan.id network.iana_number
         dns.question.name dns.question.type dns.question.class dns.question.registered_domain
         dns.question.top_level_domain dns.question.subdomain
         dns.response_code dns.id dns.type dns.op_code dns.header_flags dns.answers.name dns.answers.type
@@ -69,7 +69,7 @@ _TABLE: Final = {
         event.severity event.sequence event.duration
         source.port source.bytes source.packets source.as.number destination.port destination.bytes
         destination.packets destination.as.number client.port server.port client.bytes server.bytes
-        network.bytes network.packets network.iana_number
+        network.bytes network.packets
         dns.answers.ttl http.request.bytes http.request.body.bytes http.response.status_code http.response.bytes
         http.response.body.bytes url.port email.attachments.file.size file.size process.pid process.exit_code""",
     "double": "event.risk_score",
@@ -134,6 +134,9 @@ EARLIEST: Final = datetime(1970, 1, 2, tzinfo=UTC)
 LATEST: Final = datetime(2140, 1, 1, tzinfo=UTC)
 
 
+_TEXTUAL: Final = frozenset({"keyword", "text", "kept"})
+
+
 def shape(event: Event) -> Event:
     """The event with every value of its field's type. EventError where its time lies outside 1970 … 2139."""
     if not EARLIEST <= event.timestamp < LATEST:
@@ -143,6 +146,9 @@ def shape(event: Event) -> Event:
         if value is None or value == []:
             continue
         kind = FIELDS.get(name)
+        if type(value) is str and kind in _TEXTUAL:
+            fields[name] = value
+            continue
         fitted = _fit(value, _FITS[kind]) if kind is not None else None
         if fitted is not None:
             fields[name] = fitted

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from cert.fields import ALL, FIELDS, IN_ALL, texts
@@ -36,6 +37,7 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", bare.casefold()).translate(_TABLE))
 
 
+@lru_cache(maxsize=32_768)
 def fold(text: str) -> str:
     """The folded words with one space between them."""
     return " ".join(words(text))

@@ -11,7 +11,7 @@ from hudhud.event import Event
 UNDATED: Final = "undated"  # for times that are too old or too new to be believed: no partition a day for those
 OLDEST: Final = timedelta(days=30)
 NEWEST: Final = timedelta(days=1)
-UNSURE: Final = timedelta(days=2)  # around these bounds an event that comes again may be judged otherwise: look at both
+AGAIN: Final = timedelta(days=10)  # an event may come again so much later, and be judged too old this time
 
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -24,11 +24,10 @@ def partition_of(moment: datetime, now: datetime) -> str:
 
 
 def other_partition(moment: datetime, now: datetime) -> str | None:
-    """The one where the same event may lie already if it came before, near a bound; else None."""
-    near = abs(moment - (now - OLDEST)) < UNSURE or abs(moment - (now + NEWEST)) < UNSURE
-    if not near:
-        return None
-    return f"{moment:%Y-%m-%d}" if partition_of(moment, now) == UNDATED else UNDATED
+    """Where the same event may lie if it came before, when it was younger or still to come; None for most."""
+    if partition_of(moment, now) != UNDATED:
+        return UNDATED if moment > now else None
+    return f"{moment:%Y-%m-%d}" if now - OLDEST - AGAIN <= moment < now - OLDEST else None
 
 
 def first_row(moment: datetime) -> int:

@@ -8,14 +8,16 @@ FTS5 would fold or cut: capitals, spaces, controls. Words of folded text are `fi
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
-from cert.fields import ALL, MAX_KEYWORD, kind_of, texts
+from cert.fields import ALL, FIELDS, MAX_KEYWORD, kind_of, texts
 from cert.folding import folded
 from hudhud.event import Value
 
 EVERY: Final = "*"
+_NO_TOKENS: Final = frozenset({"kept", "text"})  # text has tokens of its folded words
 
 TOKENIZE: Final = (
     "ascii tokenchars '" + "".join(chr(c) for c in range(33, 127) if not chr(c).isalnum()).replace("'", "''") + "'"
@@ -32,6 +34,7 @@ _ESCAPE: Final = str.maketrans(
 )
 
 
+@lru_cache(maxsize=65_536)
 def encode(text: str) -> str:
     """The text as (part of) a token."""
     return text.translate(_ESCAPE)
@@ -58,7 +61,7 @@ def decode(token: str) -> str:
 
 def exact(field: str, value: str) -> str:
     """The token of a value; addresses as 32 hexadecimal digits, so that a network is a begin."""
-    return f"{field}:{_address(value) if kind_of(field) == 'ip' else encode(value)}"
+    return f"{field}:{address_digits(value) if kind_of(field) == 'ip' else encode(value)}"
 
 
 def word(field: str, folded_word: str) -> str:
@@ -70,28 +73,28 @@ def has(field: str) -> str:
 
 
 def of(fields: Mapping[str, Value]) -> str:
-    """All tokens of a shaped event with one space between them."""
-    return " ".join(dict.fromkeys(_of(fields)))
-
-
-def _of(fields: Mapping[str, Value]) -> Iterator[str]:
-    yield EVERY
+    """All tokens of a shaped event with one space between them. Every event goes through here: it is kept quick."""
+    found = {EVERY: None}
     for name, value in fields.items():
-        kind = kind_of(name)
-        if kind in {"kept", "text"}:
+        kind = FIELDS.get(name, "keyword")
+        if kind in _NO_TOKENS:
             continue
-        searched = [
-            _address(text) if kind == "ip" else encode(text) for text in texts(value) if len(text) <= MAX_KEYWORD
-        ]
-        if searched:
-            yield f"{name}!"
-        for text in searched:
-            yield f"{name}:{text}"
+        turn = address_digits if kind == "ip" else encode
+        if type(value) is str:
+            if len(value) <= MAX_KEYWORD:
+                found[f"{name}!"] = None
+                found[f"{name}:{turn(value)}"] = None
+        else:
+            for text in texts(value):
+                if len(text) <= MAX_KEYWORD:
+                    found[f"{name}!"] = None
+                    found[f"{name}:{turn(text)}"] = None
     for name, lines in folded(fields).items():
-        yield f"{name}!"
+        found[f"{name}!"] = None
         for line in lines:
             for one in line.split():
-                yield f"{name}%{one}"
+                found[f"{name}%{one}"] = None
+    return " ".join(found)
 
 
 def begins(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[str, ...]:
@@ -107,7 +110,9 @@ def begins(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> tuple[str,
     return tuple(f"{first[:-1]}{digit:x}" for digit in range(start, start + (1 << 4 - rest)))
 
 
-def _address(text: str) -> str:
+@lru_cache(maxsize=65_536)
+def address_digits(text: str) -> str:
+    """An address as 32 hexadecimal digits; IPv4 as it stands in IPv6 (RFC 4291 section 2.5.5.2)."""
     address = ipaddress.ip_address(text)
     return f"{int(address) | 0xFFFF << 32 if address.version == 4 else int(address):032x}"
 
