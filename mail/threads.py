@@ -106,4 +106,3 @@ class SpoolThreads:
 
 def _marks(values: Sequence[str]) -> str:
     return ",".join("?" * len(values))
-
