@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from cert.group import KEPT
 from cert.match import BETWEEN_VALUES, digest
 from cert.store import Results, Sighting, Span
 from rules.eventrule import Compare, CorrelationRule, Expression
@@ -110,6 +111,7 @@ def update(rule: CorrelationRule, results: Results, anchors: Interval, sightings
         used |= {span.id for span in old}
         spans.append(kept)
     gone += [(span, None) for span in replaced if span.id not in used]
+    spans = [span for span in spans if span.last > spans[-1].last - KEPT]
     near = tuple(s for s in spans if s.first <= anchors[1] + rule.timespan and s.last >= anchors[0])
     return Update(replace(results, spans=tuple(spans)), near, tuple(gone))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from cyclopts import App, Parameter
 
 from cert import deadletter
 from cert.deadletter import DeadLetter
-from cert.office import DEFAULT, Config, Json, Office, at_work
+from cert.office import DEFAULT, Config, Json, Limit, Office, at_work
 from cert.store import StoreDown
 from hudhud import cli, codec
 from hudhud import config as configuration
@@ -30,7 +31,7 @@ def _files(settings: Settings) -> dict[str, Path]:
 
 
 @deadletters.command(name="list")
-def list_(*, limit: int = 100, config: Config = DEFAULT, json: Json = False) -> int:
+def list_(*, limit: Limit = 100, config: Config = DEFAULT, json: Json = False) -> int:
     """List dead letters, the oldest first. Exit 1 where there are none."""
     found: list[tuple[str, DeadLetter]] = []
     for where, path in _files(configuration.load(config).settings).items():
@@ -117,8 +118,24 @@ def status(*, config: Config = DEFAULT, json: Json = False) -> int:
     if json:
         cli.out_json(told)
     else:
-        cli.table("", ("what", "how"), [(name, value if value != "" else "well") for name, value in told.items()])
+        cli.table("", ("what", "how"), _lines("", told))
     return Exit.UNAVAILABLE if told["store_problem"] else Exit.DONE
+
+
+def _lines(prefix: str, value: Mapping[str, object]) -> list[tuple[str, str]]:
+    """What is told, one line each: what is told of a part stands under its name."""
+    found = []
+    for name, one in value.items():
+        if isinstance(one, Mapping) and one:
+            found += _lines(f"{prefix}{name}.", one)
+        elif isinstance(one, bool):
+            found.append((prefix + name, "yes" if one else "no"))
+        elif isinstance(one, list | tuple):
+            found.append((prefix + name, ", ".join(map(str, one)) or "–"))
+        else:
+            said = "–" if one is None or isinstance(one, Mapping) else str(one)
+            found.append((prefix + name, said or "well"))
+    return found
 
 
 def _store_problem(path: Path) -> str:

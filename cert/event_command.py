@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from cert import records
-from cert.office import DEFAULT, Actor, Config, Json, Office, actor_or_user, at_work, moment, nested
+from cert.office import DEFAULT, Actor, Config, Json, Limit, Office, actor_or_user, at_work, moment, nested
 from cert.store import Alert, AlertQuery, Bucket, Page, Query
 from hudhud import cli
 from hudhud.cli import Exit
@@ -23,6 +23,7 @@ End = Annotated[str, Parameter(help="Before this time.")]
 Entity = Annotated[str | None, Parameter(help="Only events of this body.")]
 COLUMNS = ("event.dataset", "event.action", "organization.id", "rule.id")
 PAGE = 500
+NO_HEALTH = "NOT event.dataset:hudhud.health"  # a heartbeat every half a minute would crowd out all else
 
 
 @events.command
@@ -33,13 +34,17 @@ def search(
     start: Start = "",
     end: End = "",
     entity: Entity = None,
-    limit: int = 50,
+    limit: Limit = 50,
+    health: Annotated[bool, Parameter(negative="", help="Heartbeats of sensors too.")] = False,
     reason: Annotated[str, Parameter(help="Why; it is recorded.")] = "",
     actor: Actor = "",
     config: Config = DEFAULT,
     json: Json = False,
 ) -> int:
     """Events that fit, newest first. Exit 1 where there are none."""
+
+    if not health:
+        query = f"({query}) AND {NO_HEALTH}" if query.strip() else NO_HEALTH
 
     async def work(office: Office) -> list[Event]:
         desk, found, after = office.desk(), list[Event](), ""
@@ -73,7 +78,7 @@ def count(
     start: Start = "",
     end: End = "",
     entity: Entity = None,
-    limit: int = 20,
+    limit: Limit = 20,
     config: Config = DEFAULT,
     json: Json = False,
 ) -> int:
@@ -104,7 +109,7 @@ def list_(
     incident: Annotated[str | None, Parameter(help="Those of this incident.")] = None,
     start: Start = "",
     end: End = "",
-    limit: int = 50,
+    limit: Limit = 50,
     language: Language = "en",
     config: Config = DEFAULT,
     json: Json = False,

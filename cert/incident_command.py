@@ -8,7 +8,7 @@ from cyclopts import App, Parameter
 
 from cert import records, words
 from cert.incident import Incident, Status
-from cert.office import DEFAULT, Actor, Config, Json, Office, actor_or_user, at_work
+from cert.office import DEFAULT, Actor, Config, Json, Limit, Office, actor_or_user, at_work, known_person
 from cert.reach import reach
 from cert.store import AlertQuery, IncidentQuery
 from hudhud import cli
@@ -33,7 +33,7 @@ def list_(
     owner: Annotated[str | None, Parameter(help="Only those of this person.")] = None,
     text: Annotated[str, Parameter(help="Words in title, keys or rules.")] = "",
     order: Literal["newest", "severity"] = "newest",
-    limit: int = 50,
+    limit: Limit = 50,
     language: Tongue = "en",
     config: Config = DEFAULT,
     json: Json = False,
@@ -52,7 +52,7 @@ def list_(
             )
             for one in found
         ]  # fmt: skip
-        cli.table("", ("id", "status", "severity", "title", "bodies", "alerts", "owner", "last event (UTC)"), rows)
+        cli.table("", words.columns(language, words.QUEUE), rows)
     return Exit.DONE if found else Exit.NO
 
 
@@ -94,23 +94,22 @@ async def _whole(office: Office, id: str) -> tuple[Incident, dict[str, object]] 
 
 def _print(incident: Incident, document: dict[str, object], language: Language) -> None:
     cli.out(f"{incident.id}  {cli.visible(incident.title(language))}")
-    cli.out(f"  {words.status(language, incident)}, version {incident.version}, owner {incident.owner or '–'}")
-    cli.out(
-        f"  severity {incident.severity} of 100: {', '.join(words.reason(language, one) for one in incident.reasons)}"
-    )
-    cli.out(f"  class {incident.rsit}; bodies {' '.join(incident.entities) or '–'}; rules {' '.join(incident.rules)}")
+    for line in words.summary(language, incident):
+        cli.out(f"  {line}")
     alerts, recipients, timeline = document["alerts"], document["recipients"], document["timeline"]
     assert isinstance(alerts, list)
     assert isinstance(recipients, dict)
     assert isinstance(timeline, list)
     rows = [(one["timestamp"], one["entity"], one["severity"], one[f"title_{language}"], one["rule"]) for one in alerts]
-    cli.table(f"{incident.alerts} alerts", ("time", "body", "severity", "title", "rule"), rows)
+    heading = words.say(language, "{alerts} alerts", alerts=incident.alerts)
+    cli.table(heading, words.columns(language, words.ALERTS), rows)
     for became, addresses in recipients.items():
-        cli.out(f"  {became}: {', '.join(map(cli.visible, addresses))}")
+        cli.out(f"  {words.became(language, became)}: {', '.join(map(cli.visible, addresses))}")
     texts = document["timeline_text"]
     assert isinstance(texts, dict)
     told = zip(timeline, texts[language], strict=True)
-    cli.table("Timeline", ("time", "who", "what"), [(one["at"], one["actor"], text) for one, text in told])
+    rows = [(one["at"], one["actor"], text) for one, text in told]
+    cli.table(words.say(language, "Timeline"), words.columns(language, words.TIMELINE), rows)
 
 
 def _changed(incident: Incident, json: bool) -> int:
@@ -150,7 +149,8 @@ def assign(
     """Give an incident to a person ("" = to nobody)."""
 
     async def work(office: Office) -> Incident:
-        return await office.desk().assign(actor_or_user(actor), id, await _version(office, id, version), owner)
+        person = known_person(office.settings, owner)
+        return await office.desk().assign(actor_or_user(actor), id, await _version(office, id, version), person)
 
     return _changed(at_work(config, work), json)
 

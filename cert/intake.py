@@ -15,7 +15,7 @@ from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -82,7 +82,11 @@ class Intake:
             most = self._limits.max_backlog_events
             why = f"intake.max_backlog_events is {most}, and so many wait: try again later"
             return _problem(429, why, retry_s=RETRY_FULL_S)
-        body = await self._body(request)
+        try:
+            body = await self._body(request)
+        except ClientDisconnect:  # it sends the batch again: nothing of it was taken
+            _log.info("a client left in the middle of a batch", source=source)
+            return _problem(400, "the batch was not sent whole")
         if body is None:
             most = self._limits.max_batch_bytes
             return _problem(413, f"intake.max_batch_bytes is {most}, this batch is larger: send smaller batches")

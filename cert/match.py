@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice, product
 from typing import Final
 
+from cert import words
 from cert.enrich import is_count_of_people, listed
 from cert.store import Alert, Counted, Match
 from hudhud.event import Event, Value
@@ -79,14 +80,15 @@ class Matching:
         graded = [SEVERITY[rule.level] for rule in named] or [said if isinstance(said, int) else 50]
         first = named[0] if named else None
         name = next(iter(listed(fields, "rule.name")), "") or next(iter(listed(fields, "rule.id")), "alert")
+        detector = next(iter(listed(fields, "rule.id")), "")
         rules = [*(rule.id for rule in named), *listed(fields, "rule.id")]
         entity = next(iter(listed(fields, "organization.id")), "")
         return Alert(
             id=digest("alert", event.id),
             timestamp=event.timestamp,
             rule=first.id if first else next(iter(listed(fields, "rule.id")), "unknown"),
-            title_ar=first.title["ar"] if first else name,
-            title_en=first.title["en"] if first else name,
+            title_ar=first.title["ar"] if first else words.detector("ar", detector, name),
+            title_en=first.title["en"] if first else words.detector("en", detector, name),
             severity=max(0, min(100, graded[0])),
             threat=first.threat if first else "",
             entity=entity,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from cert.desk import Desk, NotFound
 from cert.incident import MoveError
@@ -25,6 +26,7 @@ from hudhud.clock import SYSTEM
 from hudhud.database import DatabaseError
 from hudhud.event import Event, Value, format_time
 from hudhud.keys import KeyProblem, SigningKey
+from hudhud.people import People
 from hudhud.settings import Settings
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ T = TypeVar("T")
 Config = Annotated[Path, Parameter(name="--config", help="The configuration.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="NDJSON for lists, one object for one thing.")]
 Actor = Annotated[str, Parameter(name="--actor", help="Who acts; the name of the user by default. It is recorded.")]
+Limit = Annotated[int, Parameter(name="--limit", validator=Number(gte=1), help="At most so many.")]
 DEFAULT: Final = Path("hudhud.toml")
 CHAIN: Final = "cert.chain"
 
@@ -80,6 +83,19 @@ async def _at_work(path: Path, work: Callable[[Office], Awaitable[T]]) -> T:
 def actor_or_user(actor: str) -> str:
     """The named actor, else the user of this process."""
     return actor or f"{getpass.getuser()} (command line)"
+
+
+def known_person(settings: Settings, login: str) -> str:
+    """The login of somebody in people.toml, or "" for nobody. Problem where no such person is known."""
+    place = settings.path("people.toml")
+    try:
+        people = People.load(place)
+    except OSError as error:
+        raise Problem(f"{place}: {error.strerror}", Exit.UNAVAILABLE) from None
+    if login and people.get(login) is None:
+        known = ", ".join(sorted(person.login for person in people))
+        raise Problem(f"{place.name} has nobody named {login!r}; it has {known or 'nobody at all'}", Exit.NO)
+    return login
 
 
 def moment(text: str) -> datetime | None:

@@ -66,8 +66,18 @@ class Progress:
 class Pipeline:
     """`dead` keeps what cannot become an event; `outbox` is where notices are laid."""
 
-    def __init__(self, store: Store, knowledge: Knowledge, dead: Database, outbox: Path, clock: Clock) -> None:
+    def __init__(  # what it stands on, each once
+        self,
+        store: Store,
+        knowledge: Knowledge,
+        dead: Database,
+        outbox: Path,
+        clock: Clock,
+        *,
+        sender: str = notify.SENDER,
+    ) -> None:
         self._store, self._knowledge, self._dead, self._outbox, self._clock = store, knowledge, dead, outbox, clock
+        self._sender = sender
         self._attach = Attach(store, clock)
         self._correlating = Correlating(store, self._attach)
         self.progress = Progress()
@@ -168,7 +178,7 @@ class Pipeline:
             _log.warning("dead letters", events=len(dead), first=dead[0].reason)
 
     async def _notify(self, incident: Incident, registry: Registry) -> None:
-        made = notify.notices(incident, registry, notify.SENDER, self._clock.now())
+        made = notify.notices(incident, registry, self._sender, self._clock.now())
         fresh = await asyncio.to_thread(notify.keep, self._outbox, made)
         if not fresh:
             return

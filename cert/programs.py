@@ -114,7 +114,8 @@ async def _desk(settings: Settings) -> int:
     live = LiveKnowledge(settings)
     store = open_store(settings)
     dead = Database(settings.path("desk", "deadletters.db"), deadletter.SCHEMA)
-    pipeline = Pipeline(store, live, dead, settings.path("desk", "outbox"), SYSTEM)
+    sender = f"cert@{settings.relay.hostname}"
+    pipeline = Pipeline(store, live, dead, settings.path("desk", "outbox"), SYSTEM, sender=sender)
     journal = open_readonly(settings.path("intake", "journal.db"), "intake")
     cursor = Cursor(settings.path("desk", "intake.cursor"))
     work = asyncio.create_task(

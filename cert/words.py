@@ -38,6 +38,21 @@ KINDS = {
 }
 
 
+DETECTORS = {
+    "HS-SMTP-EGRESS": _("Mail sent abroad around the relay"),
+    "HS-MAIL-ABROAD": _("Server that uses foreign mail"),
+    "HS-CLEAR-CREDENTIALS": _("Government password sent without encryption"),
+    "HS-DNS-TUNNEL": _("Data carried out in DNS names"),
+    "HS-PORT-SCAN": _("Search for open services"),
+}
+"""What a sensor's alert is called where no event rule names it."""
+
+
+def detector(language: Language, rule: str, name: str) -> str:
+    """The title of a detector's alert; `name` where the detector is not ours."""
+    return say(language, DETECTORS[rule]) if rule in DETECTORS else name
+
+
 def reason(language: Language, why: Reason) -> str:
     """A share of the severity as people read it."""
     return f"+{why.points} {say(language, why.text, **why.values)}"
