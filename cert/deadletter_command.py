@@ -118,16 +118,16 @@ def status(*, config: Config = DEFAULT, json: Json = False) -> int:
     if json:
         cli.out_json(told)
     else:
-        cli.table("", ("what", "how"), _lines("", told))
+        cli.table("", ("what", "how"), lines_of("", told))
     return Exit.UNAVAILABLE if told["store_problem"] else Exit.DONE
 
 
-def _lines(prefix: str, value: Mapping[str, object]) -> list[tuple[str, str]]:
+def lines_of(prefix: str, value: Mapping[str, object]) -> list[tuple[str, str]]:
     """What is told, one line each: what is told of a part stands under its name."""
     found = []
     for name, one in value.items():
         if isinstance(one, Mapping) and one:
-            found += _lines(f"{prefix}{name}.", one)
+            found += lines_of(f"{prefix}{name}.", one)
         elif isinstance(one, bool):
             found.append((prefix + name, "yes" if one else "no"))
         elif isinstance(one, list | tuple):

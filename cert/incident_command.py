@@ -108,8 +108,8 @@ def _print(incident: Incident, document: dict[str, object], language: Language) 
     texts = document["timeline_text"]
     assert isinstance(texts, dict)
     told = zip(timeline, texts[language], strict=True)
-    rows = [(one["at"], one["actor"], text) for one, text in told]
-    cli.table(words.say(language, "Timeline"), words.columns(language, words.TIMELINE), rows)
+    lines = [(one["at"], one["actor"], text) for one, text in told]
+    cli.table(words.say(language, "Timeline"), words.columns(language, words.TIMELINE), lines)
 
 
 def _changed(incident: Incident, json: bool) -> int:

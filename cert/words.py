@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from cert.incident import Entry, Incident, Reason, Status
 from hudhud.i18n import Catalogue, Language
 
@@ -51,6 +53,62 @@ DETECTORS = {
 def detector(language: Language, rule: str, name: str) -> str:
     """The title of a detector's alert; `name` where the detector is not ours."""
     return say(language, DETECTORS[rule]) if rule in DETECTORS else name
+
+
+QUEUE = (
+    *(_("id"), _("Status"), _("Severity"), _("Title"), _("Bodies"), _("Alerts"), _("Owner")),
+    _("Last event (UTC)"),
+)
+ALERTS = (_("Time"), _("Body"), _("Severity"), _("Title"), _("Rule"))
+TIMELINE = (_("Time"), _("Who"), _("What"))
+
+BECAME = {
+    "refused": _("refused"),
+    "deferred": _("deferred"),
+    "held": _("held"),
+    "accepted": _("accepted"),
+    "tagged": _("tagged"),
+    "released": _("released"),
+    "delivered": _("delivered"),
+    "deleted": _("deleted"),
+    "bounced": _("bounced"),
+}
+"""What may become of a message, as `cert.reach` tells it."""
+
+
+def columns(language: Language, headings: Iterable[str]) -> tuple[str, ...]:
+    return tuple(say(language, heading) for heading in headings)
+
+
+def became(language: Language, action: str) -> str:
+    return say(language, BECAME.get(action, action))
+
+
+def standing(language: Language, incident: Incident) -> str:
+    """Status, version and owner on one line."""
+    return say(
+        language,
+        "{status}, version {version}, owner {owner}",
+        status=status(language, incident),
+        version=incident.version,
+        owner=incident.owner or "–",
+    )
+
+
+def summary(language: Language, incident: Incident) -> tuple[str, ...]:
+    """The lines below an incident's title: how it stands, how grave it is and why, what it touches."""
+    why = (", " if language == "en" else "، ").join(reason(language, one) for one in incident.reasons)
+    return (
+        standing(language, incident),
+        say(language, "severity {severity} of 100: {why}", severity=incident.severity, why=why),
+        say(
+            language,
+            "class {rsit}; bodies {bodies}; rules {rules}",
+            rsit=incident.rsit,
+            bodies=" ".join(incident.entities) or "–",
+            rules=" ".join(incident.rules),
+        ),
+    )
 
 
 def reason(language: Language, why: Reason) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from console import charts, text, words
@@ -26,6 +28,12 @@ class Speaker:
         return translated.format(**values) if values else translated
 
 
+@pass_context
+def _span(context: Context, length: timedelta) -> Markup:
+    """`text.span` in the page's language."""
+    return text.span(length, context["language"])
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -42,7 +50,7 @@ def _environment() -> Environment:
         moment=text.moment,
         exact_moment=text.exact_moment,
         size=text.size,
-        span=text.span,
+        span=_span,
     )
     environment.globals.update(words=words, bar=charts.bar, columns=charts.columns, static=static_path)
     return environment

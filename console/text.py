@@ -7,6 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from markupsafe import Markup, escape
 
+from hudhud.i18n import DIRECTION, Catalogue, Language
+
+say = Catalogue("console")
+
 DEFAULT_CAP = 300  # characters of one value from outside on a page
 
 # Format characters (category Cf) that have a shape of their own: Arabic number signs and their like.
@@ -78,18 +82,18 @@ def size(octets: int) -> Markup:
     return Markup('<bdi dir="ltr">{}</bdi>').format(figure)
 
 
-def span(length: timedelta) -> Markup:
-    """A length of time in its two largest units: 3 d 4 h, 5 h 12 min, 40 s."""
+def span(length: timedelta, language: Language = "en") -> Markup:
+    """A length of time in its two largest units: 3 d 4 h, 5 h 12 min, 40 s; in Arabic words in Arabic."""
     seconds = max(int(length.total_seconds()), 0)
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3600)
     minutes, left = divmod(rest, 60)
     if days:
-        figure = f"{days} d {hours} h"
+        figure = say(language, "{days} d {hours} h", days=days, hours=hours)
     elif hours:
-        figure = f"{hours} h {minutes} min"
+        figure = say(language, "{hours} h {minutes} min", hours=hours, minutes=minutes)
     elif minutes:
-        figure = f"{minutes} min"
+        figure = say(language, "{minutes} min", minutes=minutes)
     else:
-        figure = f"{left} s"
-    return Markup('<bdi dir="ltr">{}</bdi>').format(figure)
+        figure = say(language, "{seconds} s", seconds=left)
+    return Markup('<bdi dir="{}">{}</bdi>').format(DIRECTION[language], figure)

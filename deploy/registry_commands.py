@@ -146,11 +146,13 @@ def import_(path: Path, *, config: Path = CONFIG, publish: bool = False, note: s
     """
     settings = configuration.load(config).settings
     rows, errors = rollout.read_rows(path.read_bytes())
+    current, present = live_registry(settings)
+    errors = errors or list(rollout.conflicts(present, rows))
     for error in errors:
         err(f"{path.name}: {error}")
     if errors:
-        raise Problem(f"{path.name}: {len(errors)} mistakes; nothing was imported", Exit.NO)
-    current, _ = live_registry(settings)
+        count = "1 mistake" if len(errors) == 1 else f"{len(errors)} mistakes"
+        raise Problem(f"{path.name}: {count}; nothing was imported", Exit.NO)
     text, registry = rollout.merge(current, rows)
     known = {row["code"] for row in rows}
     states = asyncio.run(_readiness([e for e in registry.entities.values() if e.code in known], registry, settings))

@@ -139,6 +139,23 @@ def _doubles(rows: Sequence[Mapping[str, str]]) -> Iterator[RowError]:
                 yield RowError(int(row["#"]), column, f"{value!r} stands in row {before} already")
 
 
+def conflicts(current: Registry, rows: Sequence[Mapping[str, str]]) -> Iterator[RowError]:
+    """What in a new body's row belongs to a body of the registry already."""
+    domains = {domain: entity.code for entity in current.entities.values() for domain in entity.domains}
+    prefixes = {str(net.prefix): entity.code for entity in current.entities.values() for net in entity.networks}
+    for row in rows:
+        if row["code"] in current.entities:
+            continue
+        owned = [("domains", text, domains.get(a_label(text))) for text in _words(row["domains"])]
+        for column in ("server_networks", "staff_networks", "public_networks"):
+            owned += [
+                (column, text, prefixes.get(str(ipaddress.ip_network(text)))) for text in _words(row.get(column, ""))
+            ]
+        for column, text, owner in owned:
+            if owner is not None:
+                yield RowError(int(row["#"]), column, f"{text} already belongs to {owner} in the registry")
+
+
 def merge(current: bytes, rows: Sequence[Mapping[str, str]]) -> tuple[bytes, Registry]:
     """registry.toml with the bodies of `rows` added; RegistryError where the whole does not fit together."""
     present = parse_registry({FILE: current}).entities

@@ -17,6 +17,7 @@ from hudhud.settings import Section, Settings, split_address
 ConfigError = toml.PlaceError
 
 DEFAULT = "hudhud.toml"
+MAX_WORKERS = 256  # processes of one relay: more than a machine has processors for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def parse(path: Path, data: bytes) -> Config:
     document, where = toml.read(path.name, data)
     if "folder" in document:
         raise ConfigError(path.name, toml.line_of("folder", where), "folder", "is not known here")
-    settings = toml.convert(document, Settings, file=path.name, where=where)
+    settings = toml.convert(document, Settings, file=path.name, where=where, hidden=("folder",))
     settings = msgspec.structs.replace(settings, folder=str(path.resolve().parent))
     for key, problem in _mistakes(settings):
         raise ConfigError(path.name, toml.line_of(key, where), key, problem)
@@ -82,6 +83,8 @@ def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
         for played, real in settings.lab.connect.items():
             if problem := _not_address(played) or _not_address(real):
                 yield "lab.connect", problem
+    if settings.relay.workers > MAX_WORKERS:
+        yield "relay.workers", f"is {settings.relay.workers}, expected 1 to {MAX_WORKERS}"
     for key, value, least in _bounds(settings):
         if value < least:
             yield key, f"is {value}, expected at least {least}"

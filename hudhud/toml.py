@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard, TypeVar
 
 import msgspec
@@ -75,8 +75,13 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.+?)`")
 _MISSING = re.compile(r"Object missing required field `(.+?)`")
 
 
-def convert(value: object, shape: type[T], *, file: str, where: Mapping[str, int], prefix: str = "") -> T:
-    """`value` as a `shape` (a msgspec Struct or any type it knows); PlaceError names line and key of what is wrong."""
+def convert(
+    value: object, shape: type[T], *, file: str, where: Mapping[str, int], prefix: str = "", hidden: Sequence[str] = ()
+) -> T:
+    """`value` as a `shape` (a msgspec Struct or any type it knows); PlaceError names line and key of what is wrong.
+
+    `hidden` names are `shape`'s own, which no file may set: no message offers them.
+    """
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
@@ -85,10 +90,8 @@ def convert(value: object, shape: type[T], *, file: str, where: Mapping[str, int
         problem = _AT.sub("", message)
         key = prefix + (at[1] if at else "")
         if unknown := _UNKNOWN.search(problem):
-            key, problem = (
-                f"{key}.{unknown[1]}",
-                f"is not known here; known: {', '.join(_names(shape, at[1] if at else ''))}",
-            )
+            known = [name for name in _names(shape, at[1] if at else "") if at or name not in hidden]
+            key, problem = f"{key}.{unknown[1]}", f"is not known here; known: {', '.join(known)}"
         elif missing := _MISSING.search(problem):
             key, problem = f"{key}.{missing[1]}", "is missing"
         key = key.strip(".")

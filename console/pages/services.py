@@ -55,10 +55,16 @@ async def _relay(visit: Visit) -> Service:
     figures = {
         key: value for key, value in status.items() if isinstance(value, int | float) and not isinstance(value, bool)
     }
-    told = text.outside(", ".join(f"{key} {value}" for key, value in sorted(figures.items())) or "–")
+    told = visit.say(_(", ")).join(_figure(visit, key, value) for key, value in sorted(figures.items())) or Markup("–")
     if isinstance(workers, list):
         told = visit.say(_("{count} workers."), count=len(workers)) + " " + told
     return Service(name, "well", told)
+
+
+def _figure(visit: Visit, key: str, value: float) -> Markup:
+    """A figure that the relay tells of itself; one that has no words here is shown by its name."""
+    words = {"held": _("held {count}"), "queued": _("queued {count}")}
+    return visit.say(words[key], count=value) if key in words else text.outside(f"{key} {value}")
 
 
 async def _store(visit: Visit) -> Service:

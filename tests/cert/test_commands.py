@@ -10,13 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclopts import CycloptsError
 
 from cert import deadletter
 from cert.cluster import Cluster
 from cert.deadletter import DeadLetter
+from cert.deadletter_command import lines_of as status_lines
 from cert.elastic import ElasticStore
+from cert.event_command import asked as one_asked
 from cert.opening import open_store
 from cert.sqlite import SqliteStore
+from cert.store import Query
 from deploy.demo import make_lab
 from deploy.main import app
 from deploy.ports import Ports
@@ -24,7 +28,7 @@ from hudhud import config
 from hudhud.cli import Exit, Problem
 from hudhud.clock import SYSTEM, VirtualClock
 from hudhud.database import Database
-from tests.cert.morning import LURE, Morning, mail
+from tests.cert.morning import LURE, Morning, mail, sensed
 from tests.conformance.store import NOW
 
 Run = Callable[..., tuple[int, list[dict[str, Any]]]]
@@ -79,7 +83,7 @@ def test_the_queue_is_ndjson_and_one_incident_is_one_object(run: Run) -> None:
 def test_acts_are_done_recorded_and_refused_when_stale(run: Run) -> None:
     _, rows = run("incidents", "list", "--entity", "HEA")
     one = rows[0]["id"]
-    assert run("incidents", "assign", one, "amal", "--actor", "amal")[1][0]["owner"] == "amal"
+    assert run("incidents", "assign", one, "rima", "--actor", "rima")[1][0]["owner"] == "rima"
     code, told = run("incidents", "note", one, "late", "--version", "1")
     assert (code, "was changed meanwhile" in told[0]["problem"]) == (Exit.NO, True)
     code, told = run("incidents", "status", one, "closed")
@@ -183,3 +187,47 @@ async def test_the_same_morning_on_elasticsearch(elastic_url: str, prefix: str, 
     assert (incident.alerts, len(incident.merged)) == (6, 1)
     await store.close()
     morning.close()
+
+
+def test_only_a_person_who_is_known_gets_an_incident(run: Run) -> None:
+    one = run("incidents", "list")[1][0]["id"]
+    code, told = run("incidents", "assign", one, "nobodyatall")
+    assert (code, "nobodyatall" in told[0]["problem"], "rima" in told[0]["problem"]) == (Exit.NO, True, True)
+
+
+@pytest.mark.parametrize("words", [("incidents", "list"), ("events", "search"), ("alerts", "list")])
+def test_a_limit_below_one_is_a_usage_error(run: Run, words: tuple[str, str]) -> None:
+    with pytest.raises(CycloptsError, match="limit"):
+        run(*words, "--limit", "-1")
+
+
+def test_an_incident_in_arabic_has_no_english_headings(run: Run) -> None:
+    _, rows = run("incidents", "list")
+    _, (shown,) = run("incidents", "show", rows[0]["id"], "--language", "ar", json_=False)
+    _, (listed,) = run("incidents", "list", "--language", "ar", json_=False)
+    assert not [word for word in ("version", "owner", "severity", "of 100", "Timeline") if word in shown["text"]]
+    assert not [word for word in ("severity", "bodies", "owner") if word in listed["text"]]
+
+
+def test_the_status_is_a_table_without_dicts() -> None:
+    told = {"desk": {"pid": 7, "ready": True, "problems": {}}, "store_problem": "", "dead_letters": 0}
+    assert status_lines("", told) == [
+        ("desk.pid", "7"), ("desk.ready", "yes"), ("desk.problems", "–"), ("store_problem", "well"),
+        ("dead_letters", "0"),
+    ]  # fmt: skip
+
+
+async def test_heartbeats_are_searched_only_when_asked(tmp_path: Path) -> None:
+    asked = [one_asked("", health=False), one_asked("a OR b", health=False), one_asked("a", health=True)]
+    assert asked == ["NOT event.dataset:hudhud.health", "(a OR b) AND NOT event.dataset:hudhud.health", "a"]
+    assert one_asked("event.dataset:hudhud.health", health=False) == "event.dataset:hudhud.health"
+    clock = VirtualClock(NOW)
+    store = SqliteStore(tmp_path / "store", clock)
+    morning = Morning(store, clock, tmp_path)
+    beat = sensed("HS-NONE")
+    beat["event"] = {"kind": "metric", "dataset": "hudhud.health"}
+    await morning.see(mail(), beat)
+    assert len((await store.search(Query(one_asked("", health=False)))).found) == 1
+    assert len((await store.search(Query(""))).found) == 2
+    morning.close()
+    await store.close()

@@ -17,6 +17,7 @@ from cert.incident import Status
 from cert.reach import reach
 from cert.sqlite import SqliteStore
 from cert.store import Alert, AlertQuery, Query, Store, StoreDown
+from cert.words import detector
 from hudhud.audit import Audit
 from hudhud.clock import VirtualClock
 from hudhud.journal import Cursor, Record
@@ -100,6 +101,17 @@ async def test_a_count_of_webmail_is_no_incident_and_names_nobody(morning: Morni
     assert not await morning.incidents()
     (event,) = (await morning.store.search(Query("rule.id:HS-WEBMAIL-COUNT"))).found
     assert not [name for name in event.fields if name.startswith(("source.", "user.", "host.", "related."))]
+
+
+async def test_one_scan_from_outside_is_no_incident(morning: Morning) -> None:
+    scan = sensed("HS-PORT-SCAN", severity=40, source={"ip": "203.0.113.9"})
+    await morning.see(scan, source="sensor")
+    assert not await morning.incidents()
+
+
+def test_a_detector_that_no_rule_names_has_an_arabic_title() -> None:
+    assert detector("ar", "HS-PORT-SCAN", "Port scan") == "بحث عن خدمات مفتوحة"
+    assert detector("ar", "X-1", "theirs") == "theirs"
 
 
 async def test_a_rule_that_stopped_is_told_to_the_administrators(morning: Morning) -> None:

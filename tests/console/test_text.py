@@ -63,5 +63,11 @@ def test_a_length_of_time_has_its_two_largest_units(seconds: int, shown: str) ->
     assert shown in text.span(timedelta(seconds=seconds))
 
 
+def test_a_length_of_time_is_told_in_arabic() -> None:
+    shown = text.span(timedelta(minutes=8), "ar")
+    assert "8 د" in shown
+    assert 'dir="rtl"' in shown
+
+
 def test_now_has_a_moment() -> None:
     assert "UTC" in text.moment(datetime.now(UTC))

@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from deploy.rollout import enforced, in_shadow, merge, read_rows, readiness
+from deploy.rollout import conflicts, enforced, in_shadow, merge, read_rows, readiness
 from hudhud.registry import RegistryError, parse_registry
 
 CURRENT = resources.files("hudhud").joinpath("demo", "registry.toml").read_bytes()
@@ -73,6 +73,13 @@ def test_a_domain_that_is_somebody_elses_loads_nothing() -> None:
     rows, _ = read_rows(sheet(row(1).replace("body1.saba.example", "finance.saba.example", 1)))
     with pytest.raises(RegistryError, match="already belongs to FIN"):
         merge(CURRENT, rows)
+
+
+def test_what_is_somebody_elses_is_named_with_row_and_column() -> None:
+    rows, errors = read_rows(sheet(row(1), row(2).replace("body2.saba.example", "Finance.saba.example", 1)))
+    assert errors == []
+    (error,) = conflicts(parse_registry({"registry.toml": CURRENT}), rows)
+    assert (error.row, error.column, "belongs to FIN" in error.problem) == (3, "domains", True)
 
 
 def test_quotes_and_controls_in_names_do_no_harm() -> None:

@@ -31,6 +31,7 @@ def test_what_the_file_sets_and_what_is_default_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
+        ("[relay]\nworkers = 100000", "hudhud.toml:2: relay.workers: is 100000, expected 1 to 256"),
         ("[relay]\nworkers = 0", "hudhud.toml:2: relay.workers"),
         ("[relay]\nworkers = '2'", "hudhud.toml:2: relay.workers"),
         ("[relay]\n\nworker = 2", "hudhud.toml:3: relay.worker"),
@@ -78,3 +79,10 @@ def test_the_lab_plays_addresses_and_leaves_others_alone() -> None:
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="host:port"):
         split_address(text)
+
+
+def test_what_may_not_be_set_is_not_offered() -> None:
+    with pytest.raises(config.ConfigError, match=r"known: node, .*console$"):
+        parse("[rely]\n")
+    with pytest.raises(config.ConfigError, match="known: folder, max_bytes"):
+        parse("[spool]\nfoldr = 'x'\n")
