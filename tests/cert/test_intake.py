@@ -30,7 +30,7 @@ from hudhud.clock import SYSTEM, VirtualClock
 from hudhud.database import Database
 from hudhud.event import event_id, format_time
 from hudhud.journal import Cursor, Journal, open_readonly
-from hudhud.settings import Settings
+from hudhud.settings import Settings, split_address
 from hudhud.ship import Shipper
 from hudhud.tls import client_context
 from tests.cert.morning import LURE, MINISTRIES, mail
@@ -280,3 +280,21 @@ async def test_killed_again_and_again_nothing_is_lost_and_nothing_is_twice(progr
     await store.close()
     database.close()
     assert not (tmp_path / "run" / "desk.json").exists()
+
+
+async def test_a_client_that_leaves_in_the_middle_is_one_line(
+    running: Running, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port = split_address(running.settings.intake.listen)[1]
+    _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=running.tls("relay"), server_hostname="localhost")
+    writer.write(b"POST /v1/events HTTP/1.1\r\nHost: localhost\r\nHudhud-Source: relay:n/0\r\n")
+    writer.write(b"Content-Length: 100\r\n\r\nhalf")
+    await writer.drain()
+    await asyncio.sleep(0.1)
+    writer.transport.abort()
+    await asyncio.sleep(0.3)
+    told = capfd.readouterr()
+    assert "Traceback" not in caplog.text + told.out + told.err
+    assert "left in the middle" in told.out + told.err
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert (await running.post(lines(mail()))).status_code == 202
