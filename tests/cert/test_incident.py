@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from itertools import product
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_merge_and_undo_give_back_what_was() -> None:
 
 def test_everything_that_can_stand_in_a_timeline_has_words_in_both_languages() -> None:
     for kind in KINDS:
-        line = states.Entry("e", "I-1", NOW, "amal", kind, before="new", after="closed")  # type: ignore[arg-type]
+        line = states.Entry("e", "I-1", NOW, "amal", cast("states.EntryKind", kind), before="new", after="closed")
         assert entry("en", line) != entry("ar", line)
     assert {say("ar", STATUS[status]) for status in Status}.isdisjoint({say("en", STATUS[status]) for status in Status})
 
