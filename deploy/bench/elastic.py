@@ -47,7 +47,8 @@ async def beside_bulk(count: int, rounds: int) -> Beside:
     """`count` documents on each side a round; raises Problem where Elasticsearch cannot be started."""
     with tempfile.TemporaryDirectory(prefix="hudhud-bench-") as folder:
         server = Server(Path(folder) / "elastic", free_port(), transport=free_port(), heap_mb=HEAP_MB)
-        await asyncio.to_thread(server.start, lambda seconds: err(f"Elasticsearch starts: {seconds:.0f} s"))
+        err("starting Elasticsearch …")
+        await asyncio.to_thread(server.start)
         stores = [ElasticStore(Cluster((server.url,), prefix), SYSTEM) for prefix in ("ours", "plain")]
         client = Elasticsearch(server.url, request_timeout=60)
         try:

@@ -21,6 +21,7 @@ import msgspec
 from deploy.bench import lab, load, message, process, sink
 from deploy.bench.system import found
 from deploy.programs import alive
+from deploy.soak.restart import compiled
 from deploy.soak.tally import Line, lines, tally
 from hudhud.cli import err, progress
 from hudhud.settings import split_address
@@ -109,7 +110,7 @@ async def kill_relay(folder: Path, points: int, seed: int) -> list[Line]:
     """A lab in `folder`, `points` kills; the lines of the table."""
     dice = random.Random(seed)  # noqa: S311 - the same kills for the same seed
     settings = lab.make(folder, changes=SETTINGS)
-    async with _compiled(folder), lab.relaying(folder, settings, arrivals=True) as running:
+    async with compiled(folder), lab.relaying(folder, settings, arrivals=True) as running:
         abroad = Abroad(split_address(settings.relay.mx[0])[1])
         async with _loaded(running) as results, _beside(abroad):
             kills = await _kill(running, points, dice)
@@ -125,18 +126,6 @@ async def kill_relay(folder: Path, points: int, seed: int) -> list[Line]:
         *lines(tally(accepted, arrivals, [kill.moment for kill in kills])),
         *abroad.lines(arrivals),
     ]
-
-
-@contextlib.asynccontextmanager
-async def _compiled(folder: Path) -> AsyncIterator[None]:
-    """Programs start as installed ones do, with compiled bytecode, whatever the environment says."""
-    before = {name: os.environ.pop(name, None) for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")}
-    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "pycache")
-    try:
-        yield
-    finally:
-        del os.environ["PYTHONPYCACHEPREFIX"]
-        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 @contextlib.asynccontextmanager

@@ -38,7 +38,7 @@ def test_a_duplicate_is_explained_by_a_kill_between_its_arrivals() -> None:
     arrivals = {"a": [10.0, 15.0], "b": [10.0, 11.0, 20.0], "c": [10.0], "d": [30.0, 31.0], "e": [10.0, 10.01]}
     found = tally(arrivals, arrivals, [10.2, 10.8, 40.0])
     assert found.again["a"] == pytest.approx((0.2,))
-    assert found.again["b"] == pytest.approx((0.2,))
-    assert found.unexplained == ("b", "d", "e")
+    assert found.again["b"] == pytest.approx((0.2, -0.2))
+    assert found.unexplained == ("d", "e")
     assert set(found.again) == {"a", "b", "d", "e"}
     assert not found.lost
