@@ -8,17 +8,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-from elasticsearch import Elasticsearch, helpers
 
 from cert.cluster import Cluster
 from cert.elastic import ElasticStore
-from cert.elastic_events import KIND, body
+from cert.elastic_events import body
 from cert.fields import shape
-from cert.partition import partition_of
 from deploy.bench.lab import free_port
 from deploy.bench.matching import enriched
 from deploy.elasticsearch.server import Server
@@ -49,20 +44,19 @@ async def beside_bulk(count: int, rounds: int) -> Beside:
         server = Server(Path(folder) / "elastic", free_port(), transport=free_port(), heap_mb=HEAP_MB)
         err("starting Elasticsearch …")
         await asyncio.to_thread(server.start)
-        stores = [ElasticStore(Cluster((server.url,), prefix), SYSTEM) for prefix in ("ours", "plain")]
-        client = Elasticsearch(server.url, request_timeout=60)
+        clusters = [Cluster((server.url,), prefix) for prefix in ("ours", "plain")]
+        stores = [ElasticStore(cluster, SYSTEM) for cluster in clusters]
         try:
             for store in stores:
                 await store.prepare()
             pairs = []
             for turn in range(rounds + 1):
                 events = enriched(count if turn else count // 4, source=f"sensor:{turn}")
-                pair = await _ours(stores[0], events), await asyncio.to_thread(_plain, client, events)
+                pair = await _ours(stores[0], events), await _plain(clusters[1], events)
                 if turn:  # the first warms up
                     pairs.append(pair)
             return Beside(tuple(pairs), server.dist.version)
         finally:
-            client.close()
             for store in stores:
                 await store.close()
             await asyncio.to_thread(server.stop)
@@ -77,19 +71,10 @@ async def _ours(store: ElasticStore, events: Sequence[Event]) -> float:
     return len(events) / (time.monotonic() - begun)
 
 
-def _plain(client: Elasticsearch, events: Sequence[Event]) -> float:
-    """The same documents, ready made, by the library's own way."""
-    now = datetime.now(UTC)
-    actions: list[dict[str, Any]] = [
-        {
-            "_op_type": "create",
-            "_index": f"plain-{KIND}-{partition_of(event.timestamp, now)}",
-            "_id": event.id,
-            "_source": codec.decode(body(shape(event))),
-        }
-        for event in events
-    ]
+async def _plain(cluster: Cluster, events: Sequence[Event]) -> float:
+    """The same documents, ready made, by the library's own way: into a like index, with ids of the server's making."""
+    documents = [codec.decode(body(shape(event))) for event in events]
     begun = time.monotonic()
-    stored, _ = helpers.bulk(client, actions, chunk_size=BATCH, stats_only=True)
+    stored = await cluster.plain_bulk(documents)
     assert stored == len(events)
     return len(events) / (time.monotonic() - begun)
