@@ -14,7 +14,7 @@ from cert.office import DEFAULT, Config, Json, Limit, Office, at_work
 from cert.store import StoreDown
 from hudhud import cli, codec
 from hudhud import config as configuration
-from hudhud.audit import verify
+from hudhud.chain import verify_all
 from hudhud.cli import Exit, Problem
 from hudhud.database import Database, DatabaseError
 from hudhud.event import format_time
@@ -82,20 +82,18 @@ def verify_(*, config: Config = DEFAULT, json: Json = False) -> int:
     """Verify every audit chain of this machine: one changed byte is found. Exit 1 where something is wrong."""
     settings = configuration.load(config).settings
     keys = _public_keys(settings)
-    whole = True
-    for chain in sorted(settings.path("audit").glob("*.chain")):
-        problems = min((list(verify(chain, public)) for public in keys), key=len, default=[])
-        whole = whole and not problems and bool(keys)
-        if json:
-            told = [{"line": one.line, "what": one.what} for one in problems]
-            cli.out_json({"chain": chain.name, "whole": not problems, "problems": told})
-        else:
-            for one in problems:
-                cli.out(f"{chain.name}:{one.line}: {one.what}")
-            cli.out(f"{chain.name}: {'whole' if not problems else f'{len(problems)} problems'}")
     if not keys:
         raise Problem(f"no key in {settings.path('keys')} to verify with")
-    return Exit.DONE if whole else Exit.NO
+    found = verify_all(settings.path("audit"), keys)
+    for name, problems in found.items():
+        if json:
+            told = [{"line": one.line, "what": one.what} for one in problems]
+            cli.out_json({"chain": name, "whole": not problems, "problems": told})
+        else:
+            for one in problems:
+                cli.out(f"{name}:{one.line}: {one.what}")
+            cli.out(f"{name}: {'whole' if not problems else f'{len(problems)} problems'}")
+    return Exit.NO if any(found.values()) else Exit.DONE
 
 
 def _public_keys(settings: Settings) -> list[bytes]:

@@ -50,27 +50,24 @@ def _load(path: Path) -> config.Config:
 
 @audit.command
 def verify(paths: list[Path] | None = None, /, *, config: Path = Path(config.DEFAULT)) -> int:
-    """Verify audit chains; without PATHS, all of this node's.
+    """Verify audit chains; without PATHS, all of this node's, and what each witnessed of the others.
 
     Parameters
     ----------
     paths
-        Chain files.
+        Chain files, each judged alone.
     config
         Where the node's data and key are found.
     """
     settings = _load(config).settings
     folder = settings.path("audit")
-    signed = {path.with_suffix("") for path in folder.glob("*.chain.head")}  # a chain may be gone, its head not
-    chains = paths or sorted({*folder.glob("*.chain"), *signed})
-    if not chains:
-        raise Problem(f"there is no audit chain in {settings.path('audit')}", Exit.NO)
     public = release.SigningKey.load(settings.path("keys", "node.key")).public
-    broken = 0
-    for path in chains:
-        problems = chain.verify(path, public)
-        broken += bool(problems)
-        out(f"{path.name}: {'whole' if not problems else f'{len(problems)} problems'}")
+    alone = [(path.name, chain.verify(path, public)) for path in paths or ()]
+    found = alone or list(chain.verify_all(folder, [public]).items())
+    if not found:
+        raise Problem(f"there is no audit chain in {folder}", Exit.NO)
+    for name, problems in found:
+        out(f"{name}: {'whole' if not problems else f'{len(problems)} problems'}")
         for problem in problems:
             out(f"  record {problem.line}: {problem.what}")
-    return Exit.NO if broken else Exit.DONE
+    return Exit.NO if any(problems for _, problems in found) else Exit.DONE

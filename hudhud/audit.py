@@ -1,7 +1,8 @@
 """The audit chain of one writing process: what people did, in lines that nobody can change unseen.
 
 A record is on disk (fsync) before `record` returns. `hudhud.chain` has the form and the check. What a power cut left
-of an unacknowledged last line is moved into the next start, not thrown away.
+of an unacknowledged last line is moved into the next start, not thrown away. Every checkpoint witnesses where the other
+chains of the folder stand, so that none of them is rewound or removed unseen.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from hudhud import chain, codec, durable, log
+from hudhud import chain, codec, durable, log, witness
 from hudhud.chain import Head, Problem, verify
 from hudhud.clock import SYSTEM, Clock
 from hudhud.event import format_time
@@ -113,13 +114,6 @@ class Audit:
         """The keyed hash (HMAC-SHA256, hex) that stands for a personal value; also good for a `subject`."""
         return hmac.digest(self._secret, codec.canonical(value), hashlib.sha256).hex()
 
-    def witness(self, other: Path) -> str:
-        """Write down where another process's chain stands now, so that it cannot be rewritten without this one."""
-        seen = head(other)
-        fields: dict[str, object] = {"kind": "witness", "time": format_time(self._clock.now()), "writer": self._writer}
-        with self._lock:
-            return self._append({**fields, "chain": other.name, "records": seen.records, "digest": seen.digest})
-
     def close(self) -> None:
         """Sign the end and let the chain go; a second close does nothing."""
         with self._lock:
@@ -138,8 +132,12 @@ class Audit:
         return value
 
     def _checkpoint(self, why: str, **more: str) -> None:
-        fields = {"kind": "checkpoint", "time": format_time(self._clock.now()), "writer": self._writer, "why": why}
-        self._append({**fields, **more, "key": self._key.name}, signed=True)
+        fields: dict[str, object] = {
+            "kind": "checkpoint", "time": format_time(self._clock.now()), "writer": self._writer, "why": why, **more,
+        }  # fmt: skip
+        if seen := witness.siblings(self.path):
+            fields["witnesses"] = seen
+        self._append({**fields, "key": self._key.name}, signed=True)
         self._since = 0
 
     def _append(self, fields: dict[str, object], *, signed: bool = False) -> str:

@@ -1,10 +1,11 @@
-"""The form of an audit chain, and its check, which stands alone: `python chain.py FILE PUBLIC_KEY_HEX`.
+"""The form of audit chains, and their check, which stands alone: `python chain.py FILE_OR_FOLDER PUBLIC_KEY_HEX…`.
 
 One record a line, JSON (RFC 8259). Each begins with its number `n` and `previous`, the sha256 of the line before it
 (zeros before the first), and ends with `hash`, the sha256 of the line without `hash`. Every so often, at the start and
 at the end, a line is a checkpoint: its `signature` (ed25519, hex) is over the line without `signature` and `hash`, and
 so over everything before. Beside FILE lies FILE.head, the last checkpoint's line: a chain shorter than it was cut.
-What nothing of one chain can show is whole records missing after its last checkpoint: another chain's `witness` can.
+What nothing of one chain can show (whole records missing after its last checkpoint, a chain gone or begun anew with its
+.head) the others of its folder do: each checkpoint has as `witnesses` where every other chain stood (`verify_all`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,16 @@ class Head:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a checkpoint of another chain witnessed: `by` names it; `head` is the number of the .head, 0 for none."""
+
+    by: str
+    records: int
+    digest: str
+    head: int
+
+
 def seal(body: dict[str, object], dump: Callable[[object], bytes], sign: Callable[[bytes], bytes] | None) -> bytes:
     """The line of `body` with its hash, without the line feed; with `sign`, it is a checkpoint."""
     core = dump(body)
@@ -51,33 +62,93 @@ def seal(body: dict[str, object], dump: Callable[[object], bytes], sign: Callabl
     return _with(core, _HASH, hashlib.sha256(core).hexdigest())
 
 
-def verify(path: Path, public: bytes) -> list[Problem]:
-    """Everything wrong with the chain, [] when it is whole; `public` is the raw ed25519 key of its writer."""
+def verify(path: Path, public: bytes, seen: Sequence[Seen] = ()) -> list[Problem]:
+    """Everything wrong with the chain, [] when it is whole; `public` is the raw ed25519 key of its writer.
+
+    `seen` is what other chains witnessed of it; without it the chain is judged alone.
+    """
     try:
         signed = _kept(path, public)
     except ValueError as error:
-        return [Problem(0, str(error)), *_check(path, public, None)]
+        return [Problem(0, str(error)), *_check(path, public, None, seen)]
     except OSError as error:
         return [Problem(0, f"cannot be read: {error}")]
-    return _check(path, public, signed)
+    return [*_rewound(path, signed, seen), *_check(path, public, signed, seen)]
 
 
-def _check(path: Path, public: bytes, signed: Head | None) -> list[Problem]:
+def verify_all(folder: Path, publics: Sequence[bytes]) -> dict[str, list[Problem]]:
+    """Every chain of the folder, those gone of which a .head or a witness is left too, by name; [] where it is whole.
+
+    A chain is whole when it is for one of the keys. What was witnessed is read first: chains may grow meanwhile.
+    """
+    seen = _witnessed(folder, publics)
+    heads = {path.name.removesuffix(".head") for path in folder.glob("*.chain.head")}
+    names = sorted({path.name for path in folder.glob("*.chain")} | heads | set(seen))
+    return {
+        name: min((verify(folder / name, public, seen.get(name, ())) for public in publics), key=len) for name in names
+    }
+
+
+def _witnessed(folder: Path, publics: Sequence[bytes]) -> dict[str, list[Seen]]:
+    """What signed checkpoints of the folder say of other chains, by the chain's name; each state once."""
+    found: dict[str, dict[tuple[int, str, int], Seen]] = {}
+    for path in sorted(folder.glob("*.chain")):
+        try:
+            for number, raw, _ in _lines(path):
+                for name, state in _witnesses(raw, publics):
+                    found.setdefault(name, {}).setdefault(state, Seen(f"{path.name}:{number}", *state))
+        except OSError:
+            continue  # named when that chain itself is verified
+    return {name: list(states.values()) for name, states in found.items()}
+
+
+def _witnesses(raw: bytes, publics: Sequence[bytes]) -> Iterator[tuple[str, tuple[int, str, int]]]:
+    if b'"witnesses":' not in raw or (found := _without(raw, _HASH, 64)) is None:
+        return
+    signed = _without(found[0], _SIGNATURE, 128)
+    if signed is None or not any(_verified(public, signed[1], DOMAIN + signed[0]) for public in publics):
+        return  # not this node's word: that chain's own check names it
+    listed = (_object(signed[0]) or {}).get("witnesses")
+    for one in listed if isinstance(listed, list) else ():
+        name = str(one["chain"])
+        if name == Path(name).name:
+            yield name, (int(one["records"]), str(one["digest"]), int(one["head"]))
+
+
+def _rewound(path: Path, signed: Head | None, seen: Sequence[Seen]) -> Iterator[Problem]:
+    latest = max(seen, key=lambda one: one.head, default=None)
+    if latest is not None and latest.head > (signed.records if signed else 0):
+        how = "is older than it was" if signed else "is gone"
+        yield Problem(0, f"{head_path(path).name} {how}: {latest.by} saw it at record {latest.head}")
+
+
+def _check(path: Path, public: bytes, signed: Head | None, seen: Sequence[Seen]) -> list[Problem]:
     problems: list[Problem] = []
     head = Head(0, START)
+    witnessed: dict[int, list[Seen]] = {}
+    for one in seen:
+        witnessed.setdefault(one.records, []).append(one)
     try:
         for number, raw, ended in _lines(path):
             problems += [Problem(number, what) for what in _wrong(raw, ended, number, head, public)]
             head = Head(number, hashlib.sha256(raw).hexdigest())
             if signed is not None and number == signed.records and head != signed:
                 problems.append(Problem(number, f"is not the checkpoint that {head_path(path).name} keeps"))
+            others = [one.by for one in witnessed.get(number, ()) if one.digest != head.digest]
+            problems += [Problem(number, f"is not the record that {by} saw") for by in others]
     except OSError as error:
-        return [*problems, Problem(0, f"cannot be read: {error}")]
+        return [*problems, Problem(0, f"cannot be read: {error}"), *_cut(head, seen)]
     if head.records == 0:
         problems.append(Problem(0, "is empty: a chain begins with a checkpoint"))
     if signed is not None and head.records < signed.records:
         problems.append(Problem(head.records, f"is the last, but {signed.records} were signed: the end was cut off"))
-    return problems
+    return [*problems, *_cut(head, seen)]
+
+
+def _cut(head: Head, seen: Sequence[Seen]) -> Iterator[Problem]:
+    longest = max(seen, key=lambda one: one.records, default=None)
+    if longest is not None and head.records < longest.records:
+        yield Problem(head.records, f"is the last, but {longest.by} saw {longest.records}: records were removed")
 
 
 def head_path(path: Path) -> Path:
@@ -163,18 +234,23 @@ def _verified(public: bytes, signature: str, data: bytes) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit 0 when the chain is whole, 1 when it is not, 2 when it was called wrongly."""
+    """Exit 0 when every chain is whole, 1 when one is not or none is there, 2 when it was called wrongly."""
     try:
-        path, key = arguments
-        problems = verify(Path(path), bytes.fromhex(key))
+        path, first, *more = arguments
+        keys = [bytes.fromhex(key) for key in (first, *more)]
+        if Path(path).is_dir():
+            found = {str(Path(path, name)): problems for name, problems in verify_all(Path(path), keys).items()}
+        else:
+            found = {path: min((verify(Path(path), key) for key in keys), key=len)}
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"use: chain.py FILE PUBLIC_KEY_HEX ({error})\n")
+        sys.stderr.write(f"use: chain.py FILE_OR_FOLDER PUBLIC_KEY_HEX… ({error})\n")
         return 2
-    for problem in problems:
-        sys.stdout.write(f"{path}:{problem.line}: {problem.what}\n")
-    if not problems:
-        sys.stdout.write(f"{path}: whole\n")
-    return 1 if problems else 0
+    for name, problems in found.items():
+        for problem in problems:
+            sys.stdout.write(f"{name}:{problem.line}: {problem.what}\n")
+        if not problems:
+            sys.stdout.write(f"{name}: whole\n")
+    return 1 if any(found.values()) or not found else 0
 
 
 if __name__ == "__main__":

@@ -224,17 +224,6 @@ def test_another_process_cannot_write_the_same_chain(path: Path, key: SigningKey
     assert verify(path, key.public) == []
 
 
-def test_one_chain_witnesses_where_another_stands(path: Path, key: SigningKey) -> None:
-    fill(path, key, 3)
-    written = Audit(path.with_name("console.chain"), key, "console", clock=VirtualClock())
-    written.witness(path)
-    written.close()
-    seen = lines(written.path)[1]
-    stands = audit.head(path)
-    assert (seen["chain"], seen["records"], seen["digest"]) == ("desk.chain", stands.records, stands.digest)
-    assert verify(written.path, key.public) == []
-
-
 WRITER = """
 import sys
 from datetime import UTC, datetime
