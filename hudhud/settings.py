@@ -142,6 +142,7 @@ class Sensor(Section, frozen=True):
     name: str = "sensor-1"
     interface: str = ""  # live capture; empty: only captures laid in the folder
     captures: str = "sensor/captures"  # files put here are replayed with their times shifted to now
+    keep_captures: bool = False  # keep replayed captures in "done" below them, mode 0600; else they are deleted
     heartbeat_s: float = 30.0
     max_flows: int = 200_000
     flow_timeout_s: float = 300.0

@@ -168,7 +168,8 @@ def replay(file: Path, /, *, config: Path = Path("hudhud.toml")) -> int:
     part = folder / (file.name + ".part")
     shutil.copyfile(file, part)
     part.rename(folder / file.name)
-    cli.out(f"laid in {folder}; the sensor takes it within seconds and moves it to {folder / 'done'}")
+    then = f"keeps it in {folder / 'done'}" if settings.sensor.keep_captures else "deletes it there"
+    cli.out(f"laid in {folder}; the sensor reads it within seconds, then {then}")
     return Exit.DONE
 
 

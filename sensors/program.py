@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from hudhud import codec, log, tls
+from hudhud import codec, durable, log, tls
 from hudhud.clock import SYSTEM, Clock
 from hudhud.database import Database
 from hudhud.entity import Registry
@@ -35,8 +35,8 @@ LOOK_S = 0.5  # how often the folder of captures is looked at
 WRITE_S = 1.0  # live: observations wait so long at most for their transaction
 TRIM_S = 10.0
 MAX_JOURNAL_BYTES = 4 << 30  # past it live observations are counted and not kept; alerts and health still are
-FINISHED = "done"  # folder below the captures where replayed ones go
-DAMAGED = "damaged"  # and those that could not be read at all
+FINISHED = "done"  # folder below the captures where replayed ones go, with `keep_captures`; else they are deleted
+DAMAGED = "damaged"  # where those go that could not be read at all: they wait for a person
 
 _log = log.get(__name__)
 
@@ -139,10 +139,20 @@ class Program:
             return
         self._health["replayed"] += 1
         self._health["packets"] += done.packets
-        folder = self._captures / (DAMAGED if done.problem and not done.packets else FINISHED)
-        folder.mkdir(exist_ok=True)
-        path.replace(folder / path.name)
+        damaged = bool(done.problem) and not done.packets and not done.events
+        if damaged or self._settings.sensor.keep_captures:
+            self._put_away(path, DAMAGED if damaged else FINISHED)
+        else:
+            path.unlink()  # what is not needed is never kept: a capture holds people's traffic whole
         replay.forget(self._database, key)
+
+    def _put_away(self, path: Path, name: str) -> None:
+        folder = self._captures / name
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        with contextlib.suppress(PermissionError):  # laid by another user: the folder's mode closes it
+            path.chmod(durable.PRIVATE)
+        path.replace(folder / path.name)
 
     def _trim(self) -> None:
         self._journal.trim(self._cursor.position)

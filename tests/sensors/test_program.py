@@ -144,8 +144,8 @@ def test_a_capture_goes_the_whole_way_and_sigterm_is_clean(intake: Intake, morni
             [*command, "sensor", "replay", str(morning), "--config", str(config)], check=False, capture_output=True
         )
         assert laid.returncode == 0
-        put_away = settings.path(settings.sensor.captures, "done", morning.name)
-        assert wait_until(put_away.exists)
+        lies = settings.path(settings.sensor.captures, morning.name)
+        assert wait_until(lambda: not lies.exists())
         assert wait_until(lambda: any(_rule(one) == "HS-SMTP-EGRESS" for one in intake.sent.values()))
         assert wait_until(lambda: len(intake.sent) > 300)
     finally:
@@ -155,6 +155,7 @@ def test_a_capture_goes_the_whole_way_and_sigterm_is_clean(intake: Intake, morni
     datasets = {one["event"]["dataset"] for one in intake.sent.values()}
     assert {"hudhud.alert", "hudhud.health", "hudhud.webmail", "hudhud.flow"} <= datasets
     assert intake.repeated == 0
+    assert list(settings.path(settings.sensor.captures).rglob("*.pcap")) == []  # what is not needed is never kept
 
 
 def _rule(document: dict[str, object]) -> str:
@@ -167,11 +168,25 @@ async def test_without_a_collector_nothing_is_lost(intake: Intake, morning: Path
         probe.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
     settings = lab(tmp_path / "lab", nowhere)
-    await _run_until(settings, lambda: settings.path(settings.sensor.captures, "done", morning.name).exists(), morning)
+    lies = settings.path(settings.sensor.captures, morning.name)
+    await _run_until(settings, lambda: not lies.exists(), morning)
     assert intake.sent == {}
     online = lab_with(settings, intake.url)
     await _run_until(online, lambda: len(intake.sent) > 300, None)
     assert sum(_rule(one) == "HS-SMTP-EGRESS" for one in intake.sent.values()) == 1
+
+
+async def test_captures_are_kept_only_where_the_settings_say_so_and_closed(
+    intake: Intake, morning: Path, tmp_path: Path
+) -> None:
+    import msgspec
+
+    settings = lab(tmp_path / "lab", intake.url)
+    settings = msgspec.structs.replace(settings, sensor=msgspec.structs.replace(settings.sensor, keep_captures=True))
+    kept = settings.path(settings.sensor.captures, "done", morning.name)
+    await _run_until(settings, kept.exists, morning)
+    assert kept.read_bytes() == morning.read_bytes()
+    assert (kept.stat().st_mode & 0o777, kept.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
 def lab_with(settings: Settings, url: str) -> Settings:
