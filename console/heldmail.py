@@ -11,7 +11,7 @@ from console.reach import body_of
 from hudhud.entity import Registry
 from hudhud.event import EventError, parse_time
 from hudhud.i18n import Catalogue, Language
-from mail.replies import REASONS
+from mail.tell.replies import REASONS
 from rules.rule import THREATS, Rule
 
 MAX_TEXT = 20_000  # characters of a preview

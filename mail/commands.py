@@ -6,10 +6,14 @@ from cyclopts import App
 
 app = App(name="mail", help="Judge a message; queue, held mail, explanations, accounts, exemptions.")
 
-app.command("mail.judge_command:judge", name="judge", help="Judge messages without sending them.")
-app.command("mail.queue_command:queue", name="queue", help="What waits for delivery: list, show, retry, hold, delete.")
-app.command("mail.queue_command:held", name="held", help="What is held for a person to look at: list, show, release.")
-app.command("mail.queue_command:explain", name="explain", help="Why a message was treated as it was.")
-app.command("mail.queue_command:status", name="status", help="What the relay of this machine says of itself.")
-app.command("mail.account_command:account", name="account", help="Mail accounts of this relay: add, list, passwd.")
-app.command("mail.exempt_command:exempt", name="exempt", help="Exemptions: request, approve, list, revoke.")
+app.command("mail.cli.judge_command:judge", name="judge", help="Judge messages without sending them.")
+app.command(
+    "mail.cli.queue_command:queue", name="queue", help="What waits for delivery: list, show, retry, hold, delete."
+)
+app.command(
+    "mail.cli.queue_command:held", name="held", help="What is held for a person to look at: list, show, release."
+)
+app.command("mail.cli.queue_command:explain", name="explain", help="Why a message was treated as it was.")
+app.command("mail.cli.queue_command:status", name="status", help="What the relay of this machine says of itself.")
+app.command("mail.cli.account_command:account", name="account", help="Mail accounts of this relay: add, list, passwd.")
+app.command("mail.cli.exempt_command:exempt", name="exempt", help="Exemptions: request, approve, list, revoke.")

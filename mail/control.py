@@ -1,7 +1,7 @@
 """What people do through a worker: its socket, the acts on its shards, and an audit record of each, searches included.
 
 A request is one JSON line {"act", "actor", …}, an answer {"value": …} or {"error", "status"}. The socket belongs to the
-account that runs the relay (0600); the supervisor's HTTPS (mail/office.py) and `hudhud mail` come here.
+account that runs the relay (0600); the supervisor's HTTPS (mail/node/office.py) and `hudhud mail` come here.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Final
 from hudhud import codec, log
 from hudhud.audit import Audit, AuditError
 from hudhud.clock import Clock
-from mail import listing
-from mail.asking import PATIENCE_S, Refused, Request, short
-from mail.bodies import BodyError
 from mail.content.examine import Examiner
 from mail.envelope import NULL, Client, Envelope
 from mail.held import Act
 from mail.message import Message
-from mail.preview import preview
-from mail.room import SpoolFull
-from mail.served import Served
-from mail.stored import parse_queue_id, queue_id
+from mail.node.asking import PATIENCE_S, Refused, Request, short
+from mail.node.served import Served
+from mail.shelf import listing
+from mail.shelf.bodies import BodyError
+from mail.shelf.room import SpoolFull
+from mail.shelf.stored import parse_queue_id, queue_id
+from mail.tell.preview import preview
 
 MAX_REQUEST: Final = 64 * 1024  # octets
 

@@ -10,13 +10,13 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from hudhud.clock import SYSTEM, Clock
 from hudhud.settings import Delivery as Limits
 from mail.attempt import Attempt, Stage
-from mail.connection import Answer, Connection, Features, Lost, printable
-from mail.pool import Pool
+from mail.carry.connection import Answer, Connection, Features, Lost, printable
+from mail.carry.parcel import Parcel
+from mail.carry.pool import Pool
 from mail.route import Hop, Target
 
 CHUNK = 256 * 1024  # octets written at once
@@ -26,28 +26,6 @@ FINAL_WAIT = 600.0  # seconds for the reply to the final dot; section 4.5.3.2.6
 
 _PATH = re.compile(rb'(?:"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*"|[^\x00-\x20\x7f<>"])*\Z')
 _PARAMETER = re.compile(r"[!-~]{1,500}\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Addressee:
-    """A recipient as it was accepted: the raw address, and NOTIFY and ORCPT as the client wrote them (RFC 3461)."""
-
-    address: bytes
-    notify: str | None = None
-    orcpt: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Parcel:
-    """What goes over the wire: `content` is the whole message with CRLF line ends, not yet dot-stuffed."""
-
-    sender: bytes
-    recipients: tuple[Addressee, ...]
-    content: bytes
-    body: str = "7BIT"
-    utf8: bool = False  # whether an address or the header needs SMTPUTF8 (RFC 6531)
-    ret: str | None = None
-    envid: str | None = None
 
 
 class Delivery:

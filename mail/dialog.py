@@ -1,7 +1,7 @@
 """The server's side of an SMTP session: which command may come when, and what it is answered with.
 
 RFC 5321, 2920 (pipelining), 3207 (STARTTLS), 6409 (submission). It reads and writes through a Wire and knows nothing of
-sockets; what a message means is the relay's business, what a log-in means is in mail/sasl.py.
+sockets; what a message means is the relay's business, what a log-in means is in mail/session/sasl.py.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Final
 
 from hudhud import log
 from hudhud.settings import Relay as Settings
-from mail import answers, limits, sasl
+from mail import limits
 from mail.accounts import Account
 from mail.envelope import Client, PathError
-from mail.grammar import ParameterError, parse_mail_command, parse_rcpt_command
-from mail.incoming import Incoming
 from mail.limits import Limits
-from mail.login import Login
 from mail.relay import FAULT, Relay
-from mail.transaction import Transaction
+from mail.session import answers, sasl
+from mail.session.grammar import ParameterError, parse_mail_command, parse_rcpt_command
+from mail.session.incoming import Incoming
+from mail.session.login import Login
+from mail.session.transaction import Transaction
+from mail.session.wire import HungUp, TooSlow, Wire
 from mail.verdict import Reply
-from mail.wire import HungUp, TooSlow, Wire
 
 REST_S: Final = 10.0  # how long the end of a message that is refused already is waited for
 HEAVY: Final = 4  # messages above `memory_body_bytes` that are in memory at once, per worker

@@ -14,19 +14,19 @@ from typing import Any
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Settings
-from mail import letter
 from mail.attempt import Attempt, Stage
-from mail.backlog import Backlog
-from mail.bodies import BodyError
+from mail.carry import letter
+from mail.carry.backlog import Backlog
+from mail.carry.lane import Job, Lane
+from mail.carry.ledger import Ledger
+from mail.carry.letter import Letter
 from mail.delivery import Delivery
-from mail.lane import Job, Lane
-from mail.ledger import Ledger
-from mail.letter import Letter
-from mail.room import SpoolFull
 from mail.route import NoWay, Routes
+from mail.shelf.bodies import BodyError
+from mail.shelf.room import SpoolFull
+from mail.shelf.stored import Waiting
 from mail.sign import Signer
 from mail.spool import Spool
-from mail.stored import Waiting
 
 MAX_FLYING = 128 * 1024 * 1024  # octets of messages that are being sent at once, per worker (one always may)
 GRACE = 10.0  # seconds for what is under way when we are told to stop

@@ -17,7 +17,7 @@ from typing import Literal
 
 from hudhud.i18n import Catalogue, Language
 from mail.attempt import Attempt
-from mail.stored import Stored, Waiting, shown_address
+from mail.shelf.stored import Stored, Waiting, shown_address
 
 Action = Literal["failed", "delayed", "delivered", "relayed"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from mail import addresses
 from mail.accounts import Account
+from mail.content import addresses
 from mail.content.parts import Contents
 from mail.dns import Resolver
 from mail.envelope import Address, Envelope, Recipient

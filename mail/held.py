@@ -13,14 +13,15 @@ from hudhud import journal, log
 from hudhud.clock import Clock
 from hudhud.database import Connection
 from hudhud.event import format_time
-from mail import happened, listing, rows
 from mail.accounts import Account
-from mail.bodies import Body, BodyError
 from mail.envelope import Client, Envelope, PathError, Recipient, parse_path
-from mail.judged import held_by, summary
 from mail.message import Message
+from mail.shelf import listing, rows
+from mail.shelf.bodies import Body, BodyError
+from mail.shelf.judged import held_by, summary
+from mail.shelf.stored import NewRecipient, State, Stored, parse_queue_id, shown_address
 from mail.spool import Spool
-from mail.stored import NewRecipient, State, Stored, parse_queue_id, shown_address
+from mail.tell import happened
 from mail.verdict import Disposition, Judgement
 
 Judge = Callable[[Message], Awaitable[Judgement]]

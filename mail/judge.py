@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from mail.envelope import Envelope
-from mail.replies import data_reply
+from mail.tell.replies import data_reply
 from mail.verdict import Disposition, Finding, Judgement, Verdict
 
 

@@ -11,7 +11,8 @@ from typing import Final
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Settings
-from mail import addresses, checks
+from mail import checks
+from mail.content import addresses
 from mail.content.examine import Examiner
 from mail.content.features import features
 from mail.dns import Resolver
@@ -20,7 +21,7 @@ from mail.facts import Facts, gather_envelope, gather_headers, plain
 from mail.judge import judge
 from mail.message import Message
 from mail.policy import LiveRules, Policy
-from mail.replies import rcpt_reply
+from mail.tell.replies import rcpt_reply
 from mail.threads import Threads
 from mail.verdict import Disposition, Finding, Judgement, Verdict
 from rules.ruleset import Ruleset

@@ -18,11 +18,11 @@ from typing import Any, Final
 from aiosmtpd.smtp import SMTP
 
 from hudhud import log
-from mail.answers import CLOSING, FULL_HOUSE
 from mail.dialog import Dialog, House
 from mail.envelope import Listener
+from mail.session.answers import CLOSING, FULL_HOUSE
+from mail.session.wire import HungUp, TooSlow
 from mail.verdict import Reply
-from mail.wire import HungUp, TooSlow
 
 UNREAD: Final = 256 * 1024  # octets that we take before they are asked for
 UNSENT: Final = 64 * 1024  # octets of replies that a client may leave unread before we wait for it

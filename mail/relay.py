@@ -17,16 +17,16 @@ from hudhud.settings import Relay as Settings
 from mail import limits, trace
 from mail.accounts import Account
 from mail.envelope import Client, Envelope, Recipient, parse_path
-from mail.grammar import MailCommand
-from mail.incoming import too_large
 from mail.limits import Limits
 from mail.message import Message
-from mail.notice import Refused
-from mail.room import SpoolFull
+from mail.session.grammar import MailCommand
+from mail.session.incoming import too_large
+from mail.session.strikes import Strikes
+from mail.session.telling import Telling, subject_of
+from mail.session.transaction import Transaction
+from mail.shelf.room import SpoolFull
 from mail.spool import Entry, Spool
-from mail.strikes import Strikes
-from mail.telling import Telling, subject_of
-from mail.transaction import Transaction
+from mail.tell.notice import Refused
 from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
 
 RCPT_OK: Final = Reply(250, "2.1.5", "OK")

@@ -19,16 +19,17 @@ from hudhud import journal
 from hudhud.clock import Clock
 from hudhud.database import Connection, Database, DatabaseDamaged, DiskFull
 from hudhud.settings import Spool as Limits
-from mail import happened, listing, refusals, rows, threads
-from mail.bodies import INLINE_BYTES, Bodies, Body, BodyError
+from mail import threads
 from mail.envelope import Address, Recipient
-from mail.fresh import Fresh
-from mail.judged import held_by, summary
 from mail.message import Message
-from mail.room import Room, SpoolFull
-from mail.rows import Key, Outcome
-from mail.shard import Shard, open_shard, suspect
-from mail.stored import (
+from mail.shelf import listing, refusals, rows
+from mail.shelf.bodies import INLINE_BYTES, Bodies, Body, BodyError
+from mail.shelf.fresh import Fresh
+from mail.shelf.judged import held_by, summary
+from mail.shelf.room import Room, SpoolFull
+from mail.shelf.rows import Key, Outcome
+from mail.shelf.shard import Shard, open_shard, suspect
+from mail.shelf.stored import (
     Edit,
     NewRecipient,
     Numbers,
@@ -42,6 +43,7 @@ from mail.stored import (
     queue_id,
     stored_of,
 )
+from mail.tell import happened
 from mail.verdict import Judgement
 
 EXPIRE_ROWS = 1000  # messages forgotten in one transaction

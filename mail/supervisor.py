@@ -22,10 +22,10 @@ from hudhud.clock import SYSTEM
 from hudhud.keys import KeyProblem, SigningKey
 from hudhud.settings import Settings
 from mail import accounts
-from mail.crew import Child, Sockets, listen
 from mail.limits import WORKERS, Limits
-from mail.office import Office, Server
-from mail.stopping import Stops
+from mail.node.crew import Child, Sockets, listen
+from mail.node.office import Office, Server
+from mail.node.stopping import Stops
 
 RUN_FILE: Final = "relay.json"
 FIXED: Final = ("node.name", "node.data", "relay.control", "spool.folder")  # what a reload cannot change

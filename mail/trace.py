@@ -13,7 +13,7 @@ from typing import Final
 
 from mail.envelope import Client, Envelope
 from mail.message import Field, Message
-from mail.stored import Edit
+from mail.shelf.stored import Edit
 from mail.verdict import Disposition, Judgement
 
 MAX_RECEIVED: Final = 50  # hops, as Postfix has it; RFC 5321 section 6.3 would have 100 where nothing else is counted

@@ -26,7 +26,6 @@ from hudhud.cli import Exit
 from hudhud.clock import SYSTEM, Clock
 from hudhud.keys import SigningKey
 from hudhud.settings import Settings
-from mail.bodies import wrapping_key
 from mail.content.examine import Examiner
 from mail.control import Control
 from mail.dialog import HEAVY, House
@@ -36,14 +35,15 @@ from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
 from mail.live import live_releases
-from mail.login import LiveAccounts, Login
+from mail.node.served import Ground, Served, serve
+from mail.node.watch import Watch
 from mail.relay import Relay
-from mail.served import Ground, Served, serve
-from mail.shard import ShardTaken
-from mail.strikes import Strikes
-from mail.telling import Telling
+from mail.session.login import LiveAccounts, Login
+from mail.session.strikes import Strikes
+from mail.session.telling import Telling
+from mail.shelf.bodies import wrapping_key
+from mail.shelf.shard import ShardTaken
 from mail.threads import SpoolThreads
-from mail.watch import Watch
 
 DRAIN_S: Final = 8.0  # seconds that sessions have to finish when the worker is told to stop
 SHARD_WAIT_S: Final = 20.0  # seconds that the shard's last owner has to let it go

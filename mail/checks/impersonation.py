@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from mail import addresses
+from mail.content import addresses
 from mail.facts import Facts
 from mail.message import Message
 from mail.policy import Policy

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from mail.addresses import domain_of
+from mail.content.addresses import domain_of
 from mail.facts import LEAKS, Carrier, Facts
 from mail.message import Message
 from mail.policy import Policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mail.addresses import hidden_characters, routed
+from mail.content.addresses import hidden_characters, routed
 from mail.envelope import Envelope
 from mail.facts import Facts
 from mail.policy import Policy

@@ -21,16 +21,16 @@ from hudhud.clock import VirtualClock
 from hudhud.keys import SigningKey
 from hudhud.settings import Settings
 from mail import envelope as grammar
-from mail.bodies import wrapping_key
 from mail.content.examine import Examiner
 from mail.control import Control
 from mail.dns import LiveResolver
 from mail.envelope import Client, Envelope
 from mail.message import Message
-from mail.office import Office, Server
-from mail.served import Ground, Served, serve
+from mail.node.office import Office, Server
+from mail.node.served import Ground, Served, serve
+from mail.node.stopping import Stop, Stops
+from mail.shelf.bodies import wrapping_key
 from mail.spool import Entry
-from mail.stopping import Stop, Stops
 from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
 
 PASSWORD = "correct horse battery"

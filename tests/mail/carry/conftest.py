@@ -18,6 +18,7 @@ from hudhud.registry import parse_registry
 from hudhud.settings import Delivery as Limits
 from hudhud.settings import Relay, Settings, Spool
 from mail.accounts import Account
+from mail.carry.pool import tls_contexts
 from mail.delivery import Delivery
 from mail.dispatch import Dispatch
 from mail.dns import ZoneResolver
@@ -25,7 +26,6 @@ from mail.envelope import Client as EnvelopeClient
 from mail.envelope import Envelope, Recipient, parse_path
 from mail.held import Held
 from mail.message import Message
-from mail.pool import tls_contexts
 from mail.route import Hop, Routes, Target
 from mail.sign import Signer
 from mail.spool import Entry, open_spool

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hudhud.settings import Delivery as Limits
-from mail.delivery import Addressee, Delivery, Parcel, blocks, dot_stuffed
-from mail.pool import tls_contexts
+from mail.carry.parcel import Addressee, Parcel
+from mail.carry.pool import tls_contexts
+from mail.delivery import Delivery, blocks, dot_stuffed
 from mail.route import Hop, Target
 
 HEAD = b"From: a@finance.saba.example\r\nSubject: x\r\n\r\n"

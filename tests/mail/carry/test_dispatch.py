@@ -88,7 +88,7 @@ async def test_recipients_of_one_body_share_a_transaction_and_bodies_do_not(hous
 
 
 async def test_edits_give_way_and_the_rest_stays(house, sinks) -> None:
-    from mail.stored import Edit
+    from mail.shelf.stored import Edit
 
     hop = await sinks()
     house.dialled[INT] = hop.port
@@ -358,8 +358,8 @@ async def test_own_mail_goes_out_from_the_null_sender_and_is_never_answered(hous
 
 
 async def test_nothing_more_is_sent_while_outcomes_cannot_be_recorded(house, sinks, monkeypatch) -> None:
-    from mail import ledger
-    from mail.room import SpoolFull
+    from mail.carry import ledger
+    from mail.shelf.room import SpoolFull
 
     hop = await sinks()
     house.dialled[INT] = hop.port

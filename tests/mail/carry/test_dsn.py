@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from mail import dsn
 from mail.attempt import Attempt
-from mail.connection import printable
-from mail.delivery import Addressee, Parcel, unsendable
-from mail.stored import Stored, Waiting
+from mail.carry.connection import printable
+from mail.carry.parcel import Addressee, Parcel
+from mail.delivery import unsendable
+from mail.shelf.stored import Stored, Waiting
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 RELAY = dsn.Relay("mx.relay.saba.example", "postmaster@relay.saba.example")

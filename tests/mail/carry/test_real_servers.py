@@ -14,7 +14,8 @@ import pytest
 import trustme
 
 from hudhud.settings import Delivery as Limits
-from mail.delivery import Addressee, Delivery, Parcel
+from mail.carry.parcel import Addressee, Parcel
+from mail.delivery import Delivery
 from mail.route import Hop, Target
 
 pytestmark = pytest.mark.system

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from hudhud.clock import SYSTEM
 from hudhud.database import DatabaseDamaged, open_reader
 from hudhud.settings import Spool as Limits
-from mail import listing, rows
-from mail.bodies import Bodies, BodyError
-from mail.listing import Filter
-from mail.room import SpoolFull
-from mail.shard import ShardTaken, open_shard, shard_numbers
-from mail.stored import Edit, Numbers, edited, number_at, parse_queue_id, queue_id
+from mail.shelf import listing, rows
+from mail.shelf.bodies import Bodies, BodyError
+from mail.shelf.listing import Filter
+from mail.shelf.room import SpoolFull
+from mail.shelf.shard import ShardTaken, open_shard, shard_numbers
+from mail.shelf.stored import Edit, Numbers, edited, number_at, parse_queue_id, queue_id
 
 
 async def test_everything_of_a_message_is_there_after_put_and_after_a_new_start(house) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mail.addresses import read
+from mail.content.addresses import read
 
 PLAIN = [
     ("Amal <amal@x.example>", ["amal@x.example"]),

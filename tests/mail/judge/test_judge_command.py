@@ -15,7 +15,7 @@ import pytest
 from cyclopts import App
 
 from hudhud import cli
-from mail.judge_command import judge
+from mail.cli.judge_command import judge
 
 ROOT = Path(__file__).parents[3]
 MAIL = b"From: Amal <amal@finance.saba.example>\nTo: x\nMessage-ID: <1@finance.saba.example>\n\nhello https://a.example/x\n"
@@ -119,7 +119,9 @@ def test_the_explanation_can_be_read(capsys: pytest.CaptureFixture[str], letter:
 @pytest.mark.timeout(300)
 def test_every_real_mail_gets_a_verdict_or_a_named_error(shared_data: Path) -> None:
     files = sorted(str(path) for path in (shared_data / "mail").rglob("*") if path.is_file())
-    script = "from cyclopts import App; from mail.judge_command import judge; app = App(); app.default(judge); app()"
+    script = (
+        "from cyclopts import App; from mail.cli.judge_command import judge; app = App(); app.default(judge); app()"
+    )
     started = time.monotonic()
     rcpt = ["--mail-from", "noor@freemail.example", "--rcpt", "amal@finance.saba.example", "--json"]
     done = subprocess.run(

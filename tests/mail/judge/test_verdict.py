@@ -9,7 +9,7 @@ import pytest
 
 from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.judge import judge
-from mail.replies import REASONS, rcpt_reply, reply_to
+from mail.tell.replies import REASONS, rcpt_reply, reply_to
 from mail.verdict import Disposition, Finding, Verdict
 
 A, B = b"a@finance.saba.example", b"b@finance.saba.example"

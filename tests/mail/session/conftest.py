@@ -27,11 +27,11 @@ from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
 from mail.live import demo_rules, demo_zone
-from mail.login import LiveAccounts, Login
 from mail.relay import Judge, Relay
+from mail.session.login import LiveAccounts, Login
+from mail.session.strikes import Strikes
+from mail.session.telling import Telling
 from mail.spool import open_spool
-from mail.strikes import Strikes
-from mail.telling import Telling
 from mail.threads import NoThreads
 
 PASSWORD = "a password of the lab"
@@ -94,7 +94,7 @@ class Running:
 
 
 def _everything() -> Any:
-    from mail.listing import Filter
+    from mail.shelf.listing import Filter
 
     return Filter()
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mail.envelope import NULL, Address, PathError, parse_path
-from mail.grammar import ParameterError, parse_mail_command, parse_rcpt_command
+from mail.session.grammar import ParameterError, parse_mail_command, parse_rcpt_command
 
 ATOM = string.ascii_letters + string.digits + "!#$%&'*+-/=?^_`{|}~"
 atoms = st.text(ATOM, min_size=1, max_size=12)

@@ -6,8 +6,8 @@ from email.policy import default
 
 import pytest
 
-from mail import notice
-from mail.notice import Notice, Refused
+from mail.tell import notice
+from mail.tell.notice import Notice, Refused
 from mail.verdict import Disposition, Finding, Reply
 
 REPLY = Reply(250, "2.0.0", "Accepted")

@@ -19,13 +19,13 @@ from hudhud.settings import Budget, Relay
 from mail import accounts, limits, trace
 from mail.accounts import Account, Accounts, AccountsError, Delegation
 from mail.envelope import Client, Envelope, Recipient, parse_path
-from mail.incoming import END, Incoming
 from mail.limits import Limits
-from mail.login import LiveAccounts, Login, Refusal
 from mail.message import Message
-from mail.stopping import Stop, Stops, over_budget
-from mail.stored import SCHEMA, edited, number_at
-from mail.strikes import Strikes
+from mail.node.stopping import Stop, Stops, over_budget
+from mail.session.incoming import END, Incoming
+from mail.session.login import LiveAccounts, Login, Refusal
+from mail.session.strikes import Strikes
+from mail.shelf.stored import SCHEMA, edited, number_at
 from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)

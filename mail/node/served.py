@@ -1,0 +1,114 @@
+"""One shard at work in a worker: its spool, dispatch, the acts of people, and its journal on the way to the intake."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hudhud import log, tls
+from hudhud.clock import Clock
+from hudhud.entity import Registry
+from hudhud.journal import Cursor, Journal
+from hudhud.settings import Settings
+from hudhud.ship import Shipper
+from mail.carry.pool import tls_contexts
+from mail.delivery import Delivery
+from mail.dispatch import Dispatch
+from mail.dns import Resolver
+from mail.held import Held
+from mail.route import Routes
+from mail.shelf import listing
+from mail.sign import Signer
+from mail.spool import Spool, open_spool
+
+TRIM_S: Final = 60.0  # seconds between looks at what the intake has and the journal may forget
+
+_log = log.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all shards of a worker share. `registry` gives the live one, `key` wraps held bodies."""
+
+    settings: Settings
+    clock: Clock
+    resolver: Resolver
+    registry: Callable[[], Registry]
+    key: bytes
+    folder: Path
+
+    def body_of(self, domain: str) -> str:
+        """The code of the body a domain belongs to; "" for none."""
+        entity = self.registry().by_domain(domain)
+        return entity.code if entity is not None else ""
+
+
+class Served:
+    """Open one with `serve`; `run` it until it is told to stop, then `close` it."""
+
+    def __init__(self, ground: Ground, spool: Spool) -> None:
+        settings, clock = ground.settings, ground.clock
+        self.spool = spool
+        self.held = Held(spool, clock, ground.body_of)
+        relay = settings.relay
+        contexts = tls_contexts(str(settings.path("tls", "ca.pem")) if settings.lab else None)
+        delivery = Delivery(settings.delivery, relay.hostname, tls=contexts, dial=settings.dial, clock=clock)
+        routes = Routes(ground.registry, ground.resolver, own=frozenset({relay.hostname}), clock=clock)
+        self.signer = Signer(settings.path("keys"), settings.delivery.dkim_selector, clock)
+        self.dispatch = Dispatch(spool, routes, self.signer, delivery, clock=clock, settings=settings)
+        self.journal = Journal(spool.database, f"relay:{settings.node.name}/{spool.shard}")
+        self.cursor = Cursor(ground.folder / f"shipped-{spool.shard}")
+        ca, name = settings.path("tls", "ca.pem"), "relay"
+        context = tls.client_context(
+            ca, cert=settings.path("tls", f"{name}.pem"), key=settings.path("tls", f"{name}.key")
+        )
+        self.shipper = Shipper([self.journal], [self.cursor], settings.intake.url, context, None, clock)
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver and ship until `stop`. Raises what made the shard unusable; the worker then ends and starts anew."""
+        helpers = [asyncio.create_task(self.shipper.run(stop)), asyncio.create_task(self._trim())]
+        try:
+            await self.dispatch.run(stop)
+        finally:
+            helpers[1].cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+
+    def status(self) -> dict[str, object]:
+        """For people: what waits, what is under way, how far the intake is behind."""
+        line = self.shipper.lines[0]
+        return {
+            "shard": self.spool.shard,
+            **listing.counts(self.spool.database.read),
+            **self.dispatch.status(),
+            "refused_for_room": self.spool.room.refused,
+            "shipped": line.sent,
+            "shipping_problem": line.problem,
+        }
+
+    def close(self) -> None:
+        self.spool.close()
+
+    async def _trim(self) -> None:
+        while True:
+            await self._clock.sleep(TRIM_S)
+            try:
+                await asyncio.to_thread(self.journal.trim, self.cursor.position)
+            except Exception:  # tried again in a minute
+                _log.exception("the journal was not trimmed", shard=self.spool.shard)
+
+
+def serve(ground: Ground, shard: int) -> Served:
+    """Take the shard and open it; ShardTaken while another process has it, DatabaseError where it cannot be used."""
+    spool = open_spool(
+        ground.folder,
+        shard,
+        node=ground.settings.node.name,
+        key=ground.key,
+        clock=ground.clock,
+        limits=ground.settings.spool,
+    )
+    return Served(ground, spool)

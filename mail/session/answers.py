@@ -1,0 +1,35 @@
+"""What a client hears from the session itself; what a judgement says is in mail/tell/replies.py. ASCII, RFC 3463."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from mail.verdict import Reply
+
+MAX_LINE: Final = 2048  # octets of a command; RFC 5321 section 4.5.3.1.4 and the parameters of every extension
+
+READY: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+OK: Final = Reply(250, "2.0.0", "OK")
+BYE: Final = Reply(221, "2.0.0", "Bye")
+NO_ARGUMENT: Final = Reply(501, "5.5.4", "That command has no argument")
+UNREADABLE: Final = Reply(500, "5.5.2", f"Not a command: lines end with CR LF and have at most {MAX_LINE} octets")
+UNKNOWN: Final = Reply(500, "5.5.1", "No such command here")
+HELLO_FIRST: Final = Reply(503, "5.5.1", "Say EHLO first")
+MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")
+NO_RECIPIENT: Final = Reply(554, "5.5.1", "No recipient was taken")
+NESTED: Final = Reply(503, "5.5.1", "A transaction is open; say RSET first")
+TLS_FIRST: Final = Reply(530, "5.7.0", "Say STARTTLS first")
+AUTH_FIRST: Final = Reply(530, "5.7.0", "Log in first")
+TLS_ALREADY: Final = Reply(503, "5.5.1", "TLS is on already")
+GONE: Final = Reply(421, "4.7.0", "The account is no longer there")
+TOO_EARLY: Final = Reply(554, "5.5.0", "Protocol error: you sent on before this reply (RFC 2920)")
+TIMED_OUT: Final = Reply(421, "4.4.2", "Waited too long for you; good bye")
+TOO_MANY: Final = Reply(421, "4.7.0", "Too many commands; good bye")
+CLOSING: Final = Reply(421, "4.3.2", "The server is going down; come back in a moment")
+CANNOT_VERIFY: Final = Reply(252, "2.5.0", "Nothing is verified here; send, and it is tried")
+HELP: Final = Reply(214, "2.0.0", "RFC 5321")
+MAIL_OK: Final = Reply(250, "2.1.0", "OK")
+NO_NAME: Final = Reply(501, "5.5.4", "Say it with your host name")
+GO_AHEAD: Final = Reply(220, "2.0.0", "Go ahead")
+NO_CLEAR_LOGIN: Final = Reply(538, "5.7.11", "Say STARTTLS first")
+FULL_HOUSE: Final = Reply(421, "4.7.0", "Too many connections; come back in a moment")

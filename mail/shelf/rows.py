@@ -1,0 +1,259 @@
+"""The spool's SQL: what one shard's tables are told and asked; each function works inside its caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from hudhud import codec
+from hudhud.database import Connection
+from mail.attempt import Attempt
+from mail.envelope import Client
+from mail.shelf.bodies import Body
+from mail.shelf.stored import (
+    LIVE,
+    NewRecipient,
+    State,
+    Stored,
+    Waiting,
+    pack_attempts,
+    pack_edits,
+    queue_id,
+    time_of,
+    unpack_attempts,
+    unpack_edits,
+)
+
+Read = Callable[..., list[tuple[Any, ...]]]
+Key = tuple[int, int]  # a recipient's number and place
+
+_MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'5b5d')"
+_RECIPIENT = "INSERT INTO recipients VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, x'5b5d')"
+_BODY = "INSERT INTO bodies VALUES (?, ?, ?, ?)"
+_STORED = """SELECT kind, received, sender, account, entity, listener, bounce, size, sha256, message_id, envelope,
+    trace, edits FROM messages WHERE number = ?"""
+_WAITING = """SELECT place, address, domain, notify, orcpt, tries, told, attempts FROM recipients
+    WHERE number = ? AND state = 'queued'"""
+_RECORD = """UPDATE recipients SET tries = tries + 1, attempts = ?, told = told OR ?,
+    state = CASE WHEN state = 'queued' OR ?3 = 'delivered' THEN ?3 ELSE state END,
+    next = CASE WHEN state = 'queued' THEN ? ELSE next END WHERE number = ? AND place = ?"""
+_LIVE = f"SELECT 1 FROM recipients WHERE number = ? AND state IN ({', '.join(map(repr, LIVE))}) LIMIT 1"  # noqa: S608 - our words
+
+_FIRST_DOMAIN = "SELECT domain FROM recipients WHERE state = 'queued' ORDER BY domain LIMIT 1"
+_NEXT_DOMAIN = "SELECT domain FROM recipients WHERE state = 'queued' AND domain > ? ORDER BY domain LIMIT 1"
+_DUE = "SELECT number, place FROM recipients WHERE state = 'queued' AND domain = ? AND next <= ? ORDER BY next LIMIT ?"
+_WHEN = "SELECT next FROM recipients WHERE state = 'queued' AND domain = ? AND next > ? ORDER BY next LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt makes of a recipient: its new state, when it is due again, whether it was told of a delay."""
+
+    waiting: Waiting
+    attempt: Attempt
+    state: State
+    next: datetime
+    told: bool = False
+
+
+def insert(
+    connection: Connection,
+    stored: Stored,
+    recipients: Iterable[NewRecipient],
+    body: Body,
+    *,
+    judgement: bytes = b"{}",
+    held_by: Collection[str] = (),
+) -> None:
+    """A message with its recipients and its body."""
+    client = stored.client
+    who = (client.ip, client.port, client.helo, client.tls, client.listener) if client else None
+    envelope = codec.encode((who, stored.body, stored.smtputf8, stored.ret, stored.envid))
+    received = stored.received.timestamp()
+    connection.execute(
+        _MESSAGE,
+        (
+            *(stored.number, stored.kind, received, stored.sender, stored.account, stored.entity, stored.listener),
+            *(stored.bounce, stored.size, stored.sha256, stored.message_id, _words(held_by), envelope, judgement),
+            *(stored.trace, pack_edits(stored.edits)),
+        ),
+    )
+    for place, one in enumerate(recipients):
+        connection.execute(
+            _RECIPIENT,
+            (
+                *(stored.number, place, one.address, one.domain, one.notify, one.orcpt, one.state, received),
+                _words(one.held_by),
+            ),
+        )
+    connection.execute(_BODY, (stored.number, body.data, body.file, body.key))
+
+
+def _words(rules: Collection[str]) -> str:
+    return codec.encode(sorted(rules)).decode() if rules else "[]"
+
+
+def load(read: Read, shard: int, number: int, places: Collection[int] | None = None) -> Stored | None:
+    """The message with those of its queued recipients that have one of `places` (None: all); None where it is gone."""
+    found = read(_STORED, (number,))
+    if not found:
+        return None
+    kind, received, sender, account, entity, listener, bounce, size, sha256, message_id, envelope, trace, edits = found[
+        0
+    ]
+    client, body, smtputf8, ret, envid = codec.decode(envelope)
+    return Stored(
+        number, queue_id(shard, number), kind, time_of(received), sender, account, entity, listener, bool(bounce), size,
+        sha256, message_id, Client(*client) if client else None, body, smtputf8, ret, envid, trace, unpack_edits(edits),
+        tuple(
+            Waiting(place, address, domain, notify, orcpt, tries, bool(told), unpack_attempts(attempts))
+            for place, address, domain, notify, orcpt, tries, told, attempts in read(_WAITING, (number,))
+            if places is None or place in places
+        ),
+    )  # fmt: skip
+
+
+def body(read: Read, number: int) -> Body | None:
+    """Where the body lies; None where it is gone."""
+    found = read("SELECT data, file, key FROM bodies WHERE number = ?", (number,))
+    return Body(*found[0]) if found else None
+
+
+def record(connection: Connection, number: int, outcomes: Iterable[Outcome]) -> str | None:
+    """Write what attempts came to. When nobody waits any more the body goes; the name of its file, for the caller.
+
+    A recipient that was held or deleted meanwhile stays so, unless it was delivered: that has happened.
+    """
+    final = False
+    for one in outcomes:
+        attempts = pack_attempts((*one.waiting.attempts, one.attempt))
+        connection.execute(_RECORD, (attempts, one.told, one.state, one.next.timestamp(), number, one.waiting.place))
+        final = final or one.state != "queued"
+    return drop_if_done(connection, number) if final else None
+
+
+def drop_if_done(connection: Connection, number: int) -> str | None:
+    """Forget the body when no recipient needs it; the name of its file, for the caller to delete after the commit."""
+    if connection.execute(_LIVE, (number,)).fetchone() is not None:
+        return None
+    found = connection.execute("SELECT file FROM bodies WHERE number = ?", (number,)).fetchone()
+    connection.execute("DELETE FROM bodies WHERE number = ?", (number,))
+    return found[0] if found else None
+
+
+def recipients(read: Read, number: int, states: tuple[State, ...]) -> list[tuple[int, NewRecipient]]:
+    """The recipients of a message that are in one of `states`, with their places."""
+    found = read(_RECIPIENTS, (number,))
+    return [
+        (place, NewRecipient(address, domain, notify, orcpt, state, tuple(codec.decode(held_by))))
+        for place, address, domain, notify, orcpt, state, held_by in found
+        if state in states
+    ]
+
+
+_RECIPIENTS = """SELECT place, address, domain, notify, orcpt, state, held_by FROM recipients WHERE number = ?
+    ORDER BY place"""
+
+
+def move(connection: Connection, number: int, places: Iterable[int], to: State, now: datetime) -> None:
+    """Move recipients that still wait or are held to another state; due at once where that is `queued`."""
+    connection.executemany(
+        "UPDATE recipients SET released = released OR (state = 'held' AND ? = 'queued'), state = ?, next = ?"
+        " WHERE number = ? AND place = ? AND state IN ('queued', 'held')",
+        [(to, to, now.timestamp(), number, place) for place in places],
+    )
+
+
+def judged_again(connection: Connection, number: int, judgement: bytes, held_by: Mapping[int, Collection[str]]) -> None:
+    """Put a newer judgement in the place of the old, with the rules that hold each of the places now."""
+    rules = {rule for one in held_by.values() for rule in one}
+    connection.execute(
+        "UPDATE messages SET judgement = ?, held_by = ? WHERE number = ?", (judgement, _words(rules), number)
+    )
+    connection.executemany(
+        "UPDATE recipients SET held_by = ? WHERE number = ? AND place = ?",
+        [(_words(mine), number, place) for place, mine in held_by.items()],
+    )
+
+
+def replace_body(connection: Connection, number: int, body: Body) -> None:
+    """The same bytes lie elsewhere now."""
+    connection.execute(
+        "UPDATE bodies SET data = ?, file = ?, key = ? WHERE number = ?", (body.data, body.file, body.key, number)
+    )
+
+
+def note_act(connection: Connection, number: int, act: Mapping[str, object]) -> None:
+    """Add to the message's list of what people did with it."""
+    found = connection.execute("SELECT acts FROM messages WHERE number = ?", (number,)).fetchone()
+    if found:
+        acts = codec.encode([*codec.decode(found[0]), act])
+        connection.execute("UPDATE messages SET acts = ? WHERE number = ?", (acts, number))
+
+
+def domains(read: Read) -> list[str]:
+    """Every domain that somebody waits for; one step into an index for each, however many wait."""
+    found: list[str] = []
+    step = read(_FIRST_DOMAIN)
+    while step:
+        found.append(step[0][0])
+        step = read(_NEXT_DOMAIN, (found[-1],))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due now (number -> places), in which domains there may be more of it, and when the next one is."""
+
+    found: Mapping[int, list[int]]
+    more: frozenset[str]
+    soonest: datetime | None
+
+
+def due(read: Read, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]) -> Due:
+    """At most `per_domain` recipients of each domain, those counted that are being served already (`busy`, by domain).
+
+    Each domain is asked alone, so that a busy one never hides another; the cost does not grow with the queue.
+    """
+    moment = now.timestamp()
+    found: dict[int, list[int]] = {}
+    more: set[str] = set()
+    times: list[float] = []
+    for domain in domains(read):
+        serving = busy.get(domain, ())
+        keys = read(_DUE, (domain, moment, per_domain))
+        fresh = [key for key in keys if key not in serving][: max(per_domain - len(serving), 0)]
+        for number, place in fresh:
+            found.setdefault(number, []).append(place)
+        if len(keys) == per_domain:
+            more.add(domain)
+        times += (row[0] for row in read(_WHEN, (domain, moment)))
+    return Due(found, frozenset(more), time_of(min(times)) if times else None)
+
+
+_HURRY = """UPDATE recipients SET next = ? WHERE (number, place) IN (SELECT number, place FROM recipients
+    WHERE state = 'queued' AND domain = ? AND next > ? LIMIT ?)"""
+
+
+def hurry(connection: Connection, domain: str, now: datetime, limit: int) -> int:
+    """Make at most `limit` recipients of the domain that wait for a later time due now; how many."""
+    moment = now.timestamp()
+    connection.execute(_HURRY, (moment, domain, moment, limit))
+    return connection.changes()
+
+
+def expire(connection: Connection, before: int, limit: int) -> int:
+    """Forget at most `limit` messages with a number below `before` that nobody waits for; how many."""
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone(number INTEGER PRIMARY KEY)")
+    connection.execute("DELETE FROM temp.gone")
+    connection.execute(
+        "INSERT INTO temp.gone SELECT number FROM messages m WHERE number < ? AND NOT EXISTS (SELECT 1 FROM recipients"
+        " r WHERE r.number = m.number AND r.state IN ('queued', 'held')) LIMIT ?",
+        (before, limit),
+    )
+    gone = connection.changes()
+    for table in ("recipients", "bodies", "messages"):
+        connection.execute(f"DELETE FROM {table} WHERE number IN (SELECT number FROM temp.gone)")  # noqa: S608 - our words
+    return gone
