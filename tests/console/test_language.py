@@ -40,9 +40,9 @@ def texts_of_code() -> dict[str, str]:
             if not isinstance(node, ast.Call) or not node.args:
                 continue
             name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            first = node.args[0]
-            if name in {"_", "say"} and isinstance(first, ast.Constant) and isinstance(first.value, str):
-                found[first.value] = f"{path.name}:{node.lineno}"
+            said = next((arg.value for arg in node.args[:2] if isinstance(arg, ast.Constant)), None)
+            if name in {"_", "say"} and isinstance(said, str):
+                found[said] = f"{path.name}:{node.lineno}"
     return found
 
 
