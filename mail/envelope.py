@@ -75,7 +75,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One transaction. `body` is 7BIT or 8BITMIME; `received` aware, UTC."""
+    """One transaction. `body` is 7BIT or 8BITMIME; `received` aware, UTC; `requiretls`: it goes on by TLS only (RFC 8689)."""
 
     sender: Address
     recipients: tuple[Recipient, ...]
@@ -86,6 +86,7 @@ class Envelope:
     smtputf8: bool = False
     ret: str | None = None
     envid: str | None = None
+    requiretls: bool = False
 
 
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]"

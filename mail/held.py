@@ -202,4 +202,5 @@ def _envelope(stored: Stored, held: Sequence[tuple[int, NewRecipient]], account:
         stored.smtputf8,
         stored.ret,
         stored.envid,
+        stored.requiretls,
     )

@@ -123,7 +123,7 @@ def _message(read: Read, shard: int, row: Sequence[Any], *, full: bool) -> dict[
     number, kind, received, sender, account, entity, listener, size, sha256, message_id, *rest = row
     held_by, envelope, judgement, trace, acts = rest
     recipients = [_recipient(one) for one in read(_RECIPIENTS, (number,))]
-    who, body, smtputf8, ret, envid = codec.decode(envelope)
+    who, body, smtputf8, ret, envid, *more = codec.decode(envelope)
     shown: dict[str, object] = {
         "id": queue_id(shard, number),
         "kind": kind,
@@ -145,7 +145,7 @@ def _message(read: Read, shard: int, row: Sequence[Any], *, full: bool) -> dict[
         client = dict(zip(("ip", "port", "helo", "tls", "listener"), who, strict=True)) if who else None
         shown |= {
             "client": client,
-            "envelope": {"body": body, "smtputf8": smtputf8, "ret": ret, "envid": envid},
+            "envelope": {"body": body, "smtputf8": smtputf8, "ret": ret, "envid": envid, "requiretls": any(more)},
             "verdicts": judged.get("verdicts", []),
             "took_ms": judged.get("took_ms"),
             "ruleset": judged.get("ruleset"),

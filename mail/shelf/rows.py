@@ -70,7 +70,7 @@ def insert(
     """A message with its recipients and its body."""
     client = stored.client
     who = (client.ip, client.port, client.helo, client.tls, client.listener) if client else None
-    envelope = codec.encode((who, stored.body, stored.smtputf8, stored.ret, stored.envid))
+    envelope = codec.encode((who, stored.body, stored.smtputf8, stored.ret, stored.envid, stored.requiretls))
     received = stored.received.timestamp()
     connection.execute(
         _MESSAGE,
@@ -103,7 +103,7 @@ def load(read: Read, shard: int, number: int, places: Collection[int] | None = N
     kind, received, sender, account, entity, listener, bounce, size, sha256, message_id, envelope, trace, edits = found[
         0
     ]
-    client, body, smtputf8, ret, envid = codec.decode(envelope)
+    client, body, smtputf8, ret, envid, *more = codec.decode(envelope)  # rows of before RFC 8689 have five
     return Stored(
         number, queue_id(shard, number), kind, time_of(received), sender, account, entity, listener, bool(bounce), size,
         sha256, message_id, Client(*client) if client else None, body, smtputf8, ret, envid, trace, unpack_edits(edits),
@@ -112,6 +112,7 @@ def load(read: Read, shard: int, number: int, places: Collection[int] | None = N
             for place, address, domain, notify, orcpt, tries, told, attempts in read(_WAITING, (number,))
             if places is None or place in places
         ),
+        requiretls=any(more),
     )  # fmt: skip
 
 

@@ -96,6 +96,7 @@ class Stored:
     edits: tuple[Edit, ...]
     waiting: tuple[Waiting, ...] = ()
     data: bytes | None = field(default=None, repr=False)
+    requiretls: bool = False  # goes on by verified TLS only, to who offers the same (RFC 8689)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +178,7 @@ def stored_of(message: Message, number: int, *, trace: bytes, edits: Iterable[Ed
         smtputf8=envelope.smtputf8,
         ret=envelope.ret,
         envid=envelope.envid,
+        requiretls=envelope.requiretls,
         trace=trace,
         edits=tuple(sorted(edits, key=lambda edit: edit.start)),
     )
