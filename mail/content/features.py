@@ -22,15 +22,19 @@ MIN_WORDS: Final = 12  # a shorter text is everybody's
 MAX_TEXT: Final = 256 * 1024  # characters of a part that are read
 MAX_WORDS: Final = 800  # of a text
 MAX_PLACES: Final = 5000  # in one part that may begin a URL
+MAX_INNER: Final = 4  # URLs that are looked for within another one
 MAX_BANDS: Final = 64  # of one message
 
 _URL = re.compile(r"(?:https?|ftp)://[^\s<>\"'`{}|\\^\x00-\x1f]{3,2000}|www\.[a-z0-9-]+\.[^\s<>\"'`]{2,2000}", re.I)
-_ODD_REF = re.compile(r"""=[ ]?["']?(?://|\s|[a-z]{0,6}&#)|hxxp""", re.I)
+_ODD_REF = re.compile(r"""=[ ]?["']?(?://|\s|[a-z]{0,6}&#)""", re.I)
 _REF = re.compile(
     r"""(?:href|src|action|background|Target)\s*=\s*(?:"([^"]{3,4000})"|'([^']{3,4000})'|([^\s"'>]{3,2000}))""", re.I
 )
 _HIDDEN = re.compile(r"<(script|style|head|title)\b|<!--", re.I)
 _TAG = re.compile(r"<[^<>]{0,4000}>")
+_UNSEEN = re.compile(r"[\s\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+_SIMPLE = re.compile(r"https?://([a-z0-9.-]+)(?::\d{1,5})?(/[^?#%\[\]]*)?(?:[?#]|\Z)", re.I)
+_BEGINNINGS: Final = (b"www.", b"hxxp", b"href", b"src", b"action", b"background", b"target")
 _TRAIL = ".,;:!?)]}>'\"»”’،؛؟"
 NAMESPACES: Final = (
     "http://schemas.openxmlformats.org/",
@@ -62,13 +66,13 @@ def features(parts: Iterable[Part], settings: Content) -> Features:
     texts: list[str] = []
     files: list[str] = []
     for part in parts:
-        if part.detected_type in _URL_TYPES and len(urls) < settings.max_urls:
-            source = to_text(part.data[:MAX_TEXT], part.charset)
-            for url in find_urls(source):
-                if not url.startswith(NAMESPACES):
-                    urls.setdefault(url)
-            if part.is_body and part.detected_type in _TEXT_TYPES:
-                texts.append(visible(source, is_html="html" in (part.detected_type, part.media_type[5:])))
+        is_text = part.is_body and part.detected_type in _TEXT_TYPES
+        pointing = part.detected_type in _URL_TYPES and len(urls) < settings.max_urls and _may_point(part)
+        source = to_text(part.data[:MAX_TEXT], part.charset) if is_text or pointing else ""
+        if pointing:
+            urls |= dict.fromkeys(url for url in find_urls(source) if not url.startswith(NAMESPACES))
+        if is_text:
+            texts.append(visible(source, is_html="html" in (part.detected_type, part.media_type[5:])))
         if (
             not part.is_body
             and part.depth == 0
@@ -81,10 +85,25 @@ def features(parts: Iterable[Part], settings: Content) -> Features:
     return Features(text, found, bands(text, found, files))
 
 
+def _may_point(part: Part) -> bool:
+    """Whether its bytes hold what an address begins with; most archives' files do not, and need not be made text."""
+    data = part.data[:MAX_TEXT]
+    if b"://" in data or b"\0" in data[:200]:  # UTF-16 has NULs
+        return True
+    lowered = data.lower()
+    return any(mark in lowered for mark in _BEGINNINGS)
+
+
 def find_urls(source: str) -> list[str]:
     """The URLs in text or HTML: as they stand, and behind href, src, action; entities decoded, trailing marks off."""
-    found = [match[0] for at in islice(_places(source), MAX_PLACES) if (match := _URL.match(source, at))]
-    if "<" in source and _ODD_REF.search(source):
+    found = []
+    end = inner = 0
+    for at in islice(_places(source), MAX_PLACES):
+        inner = inner + 1 if at < end else 0
+        if inner <= MAX_INNER and (match := _URL.match(source, at)):
+            found.append(match[0])
+            end = max(end, match.end())
+    if "<" in source and (_ODD_REF.search(source) or "hxxp" in source.lower()):
         found += [value for match in _REF.finditer(source) if _is_url(value := match[1] or match[2] or match[3] or "")]
     return [shown for url in found if (shown := _clean(url))]
 
@@ -108,8 +127,9 @@ def _is_url(value: str) -> bool:
 
 
 def _clean(url: str) -> str:
-    text = html.unescape(url).strip()
-    text = re.sub(r"[\s\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]", "", text)
+    text = html.unescape(url) if "&" in url else url
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        text = _UNSEEN.sub("", text)
     while text and text[-1] in _TRAIL and not (text[-1] == ")" and text.count("(") >= text.count(")")):
         text = text[:-1]
     if text.lower().startswith("www."):
@@ -165,6 +185,8 @@ def bands(text: str, urls: Iterable[str], files: Iterable[str]) -> tuple[str, ..
 
 
 def _place(url: str) -> str:
+    if simple := _SIMPLE.match(url):  # nearly every URL there is
+        return f"{simple[1].lower()}{(simple[2] or '')[:200]}"
     try:
         split = urlsplit(url)
         host = split.hostname or ""
@@ -178,17 +200,10 @@ def _minhash(text: str) -> list[str]:
     words = text[:MAX_TEXT].encode("utf-8", "replace").translate(_LETTERS).split()[:MAX_WORDS]
     if len(words) < MIN_WORDS:
         return []
-    h = list(map(crc32, words))
-    shingles = {
-        (a * 0x9E3779B1 + b * 0x85EBCA77 + c * 0xC2B2AE3D + d * 0x27D4EB2F) & _MASK
-        for a, b, c, d in zip(h, h[1:], h[2:], h[3:], strict=False)
-    }
-    least = [_MASK + 1] * _COUNT
-    for shingle in shingles:
-        value = (shingle ^ shingle >> 15) * 0x2C1B3C6D & _MASK
-        row = value % _COUNT
-        if value < least[row]:  # noqa: PLR1730 - a call of min() costs more than the rest of the loop
-            least[row] = value
+    shingles = set(map(crc32, map(b" ".join, zip(words, words[1:], words[2:], words[3:], strict=False))))
+    falling = sorted(shingles, reverse=True)  # so that the least is the last to be laid in its row
+    rows_of = dict(zip(map(_COUNT.__rmod__, falling), falling, strict=True))
+    least = [rows_of.get(row, _MASK + 1) for row in range(_COUNT)]
     for row in range(2 * _COUNT - 1, -1, -1):  # an empty row borrows from the next one that is not
         if least[row % _COUNT] > _MASK:
             least[row % _COUNT] = least[(row + 1) % _COUNT]

@@ -64,6 +64,7 @@ _SCRIPT = re.compile(
     rb"|CreateObject\(|WScript\.|new ActiveXObject|<job\b|Dim\s+\w+)",
     re.I,
 )
+_SCRIPT_MARKS: Final = (b"invoke-", b"strictmode", b"resume next", b"object", b"wscript", b"dim")
 _OOXML: Final = ((b"word/", "docx"), (b"xl/", "xlsx"), (b"ppt/", "pptx"), (b"visio/", "vsdx"))
 _PE_MAX = 4096  # where the PE header may begin
 
@@ -99,10 +100,11 @@ def _by_text(data: bytes) -> str:
         return "svg" if b"<svg" in bare else "html" if b"<html" in bare.lower() else "xml"
     if bare[:1] == b"<" and _HTML.match(bare):
         return "html"
-    if _SCRIPT.search(start):
-        return "script"
-    if _HTML.search(bare) and bare.count(b"<") > 3:
-        return "html"
+    if any(mark in start for mark in (b"$", b"@", b"<")) or any(mark in start.lower() for mark in _SCRIPT_MARKS):
+        if _SCRIPT.search(start):
+            return "script"
+        if bare.count(b"<") > 3 and _HTML.search(bare):
+            return "html"
     return "text" if is_text(start) else "data"
 
 

@@ -22,7 +22,7 @@ def plain(part: Part) -> bytes | None:
     data = part.data[:MAX_TEXT]
     coded = part.charset not in _UTF8 and not data.isascii()
     wide = data[:2] in (b"\xff\xfe", b"\xfe\xff") or (b"\0" in data[:200] and part.charset.startswith("utf-16"))
-    if not (coded or wide or _REFERENCE.search(data)):
+    if not (coded or wide or (b"&#" in data and _REFERENCE.search(data))):
         return None
     text = to_text(data, part.charset or ("utf-16" if wide else ""))
     return html.unescape(text).encode("utf-8", "replace")
