@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -30,13 +30,15 @@ from hudhud.i18n import Language
 
 FILE: Final = "accounts.toml"
 AccountsError = toml.PlaceError
+Kind = Literal["person", "role", "server"]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """`name` is its primary address, `entity` the code of its body; `addresses` are its own, the primary one included.
 
-    `delegated` are addresses of others that it may use now, with their owner; expired ones are not in it. All addresses
+    `kind`: a person; a role's mailbox, for which `person` acts; or a body's own server, which is known by its address or
+    certificate ("FIN/exchange") and may send from its `senders`, domains and addresses of its body. `delegated` are addresses of others that it may use now, with their owner; expired ones are not in it. All addresses
     are local@domain in lower case, the domain as A-label.
     """
 
@@ -45,6 +47,10 @@ class Account:
     addresses: frozenset[str] = frozenset()
     delegated: Mapping[str, str] = field(default_factory=dict)
     language: Language = "ar"
+    kind: Kind = "person"
+    person: str = ""
+    senders: frozenset[str] = frozenset()
+    lists: bool = False
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
