@@ -75,7 +75,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One transaction. `body` is 7BIT or 8BITMIME; `received` aware, UTC; `requiretls`: it goes on by TLS only (RFC 8689)."""
+    """One transaction. `body` is 7BIT or 8BITMIME; `received` aware, UTC; `requiretls`: by TLS only (RFC 8689)."""
 
     sender: Address
     recipients: tuple[Recipient, ...]

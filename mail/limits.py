@@ -1,21 +1,14 @@
-"""Limits that count per node: token buckets and session counts in one file that every worker maps and locks.
+"""How much is too much, per node: token buckets, open sessions, and a counter of how often each limit was hit.
 
-The file outlives a restart, so a flood that was slowed stays slowed. Keys (addresses, accounts) are kept as keyed
-hashes only. Each limit has a name, a unit, a default in hudhud/settings.py, and a counter of how often it was hit.
+Each limit has a name, a unit, a default in hudhud/settings.py, and a counter. The counting itself is one file that all
+workers share (mail/tally.py).
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
+import functools
 import ipaddress
-import mmap
-import os
-import secrets
-import struct
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,24 +16,7 @@ from typing import Final
 
 from hudhud.clock import SYSTEM, Clock
 from hudhud.settings import Relay as Settings
-
-MAGIC: Final = b"hudhud limits 1\0"
-SALT: Final = 16  # octets
-COUNTERS: Final = 32
-BUCKETS: Final = 65_536  # keys remembered at once; past it the one that was longest quiet is forgotten
-WINDOW: Final = 16  # slots in which a key may lie
-WORKERS: Final = 64  # per node
-SESSION_SLOTS: Final = 2048  # different addresses that one worker can count at once
-
-_COUNTER = struct.Struct("<Q")
-_BUCKET = struct.Struct("<16sdd")  # key, tokens, when (seconds since 1970)
-_SESSION = struct.Struct("<8sQ")  # key, how many
-_COUNTERS_AT = len(MAGIC) + SALT
-_BUCKETS_AT = _COUNTERS_AT + COUNTERS * _COUNTER.size
-_SESSIONS_AT = _BUCKETS_AT + BUCKETS * _BUCKET.size
-_REGION = (SESSION_SLOTS + 1) * _SESSION.size  # of one worker; slot 0 is its sum
-_SIZE = _SESSIONS_AT + WORKERS * _REGION
-_NOBODY = bytes(8)
+from mail.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +30,18 @@ class Rate:
 
 MESSAGES_ACCOUNT: Final = "messages_per_minute_per_account"
 MESSAGES_ADDRESS: Final = "messages_per_minute_per_address"
+MESSAGES_NETWORK: Final = "messages_per_minute_per_network"
+MESSAGES_RECIPIENT: Final = "messages_per_minute_per_recipient"
 RECIPIENTS_ACCOUNT: Final = "recipients_per_minute_per_account"
+CONNECTIONS_ADDRESS: Final = "connections_per_minute_per_address"
+CONNECTIONS_NETWORK: Final = "connections_per_minute_per_network"
 AUTH_ACCOUNT: Final = "auth_failures_per_hour_account"
 AUTH_ADDRESS: Final = "auth_failures_per_hour_address"
 NOTICES: Final = "notices_per_hour_per_account"
 FAULTS: Final = "faults_per_message"
 SESSIONS: Final = "max_sessions"
 SESSIONS_ADDRESS: Final = "max_sessions_per_address"
+SESSIONS_NETWORK: Final = "max_sessions_per_network"
 RECIPIENTS: Final = "max_recipients"
 COMMANDS: Final = "max_commands"
 JUNK: Final = "max_junk_commands"
@@ -70,8 +51,10 @@ DATA_TIMEOUT: Final = "data_timeout_s"
 NAMES: Final = (
     *(MESSAGES_ACCOUNT, MESSAGES_ADDRESS, RECIPIENTS_ACCOUNT, AUTH_ACCOUNT, AUTH_ADDRESS, SESSIONS, SESSIONS_ADDRESS),
     *(RECIPIENTS, COMMANDS, JUNK, SIZE, TIMEOUT, DATA_TIMEOUT, NOTICES, FAULTS),
+    *(MESSAGES_NETWORK, MESSAGES_RECIPIENT, CONNECTIONS_ADDRESS, CONNECTIONS_NETWORK, SESSIONS_NETWORK),
 )
-"""Every limit of the sessions, in the order of its counter in the file (new ones go to the end)."""
+"""Every limit of the sessions, in the order of its counter in the file. Append only: a name's place is in files that
+workers of another version read too."""
 
 
 MAX_FAULTS: Final = 2  # times a day that one message may fail by our fault; the next time it is held (invariant 2)
@@ -84,7 +67,11 @@ def rates(settings: Settings) -> Mapping[str, Rate]:
     found = (
         Rate(MESSAGES_ACCOUNT, settings.messages_per_minute_per_account, 60),
         Rate(MESSAGES_ADDRESS, settings.messages_per_minute_per_address, 60),
+        Rate(MESSAGES_NETWORK, settings.messages_per_minute_per_network, 60),
+        Rate(MESSAGES_RECIPIENT, settings.messages_per_minute_per_recipient, 60),
         Rate(RECIPIENTS_ACCOUNT, settings.recipients_per_minute_per_account, 60),
+        Rate(CONNECTIONS_ADDRESS, settings.connections_per_minute_per_address, 60),
+        Rate(CONNECTIONS_NETWORK, settings.connections_per_minute_per_network, 60),
         Rate(AUTH_ACCOUNT, settings.auth_failures_per_hour, 3600),
         Rate(AUTH_ADDRESS, settings.auth_failures_per_hour, 3600),
         Rate(NOTICES, settings.notices_per_hour_per_account, 3600),
@@ -95,96 +82,103 @@ def rates(settings: Settings) -> Mapping[str, Rate]:
 
 def network_of(ip: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 of an IPv6 one (RFC 4291: one site has at least that)."""
+    return _within(ip, 32, 64)
+
+
+def wide_network_of(ip: str) -> str:
+    """What counts as one network: the /24 of an IPv4 address, the /48 of an IPv6 one (RFC 6177: a site's)."""
+    return _within(ip, 24, 48)
+
+
+@functools.lru_cache(4096)
+def _within(ip: str, four: int, six: int) -> str:
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:
         return ip
     if address.version == 6:
-        return (
-            address.ipv4_mapped.compressed if address.ipv4_mapped else str(ipaddress.ip_network((address, 64), False))
-        )
-    return ip
+        if address.ipv4_mapped is None:
+            return str(ipaddress.ip_network((address, six), strict=False))
+        address = address.ipv4_mapped
+    return address.compressed if four == 32 else str(ipaddress.ip_network((address, four), strict=False))
 
 
 class Limits:
-    """The node's file at `path`, made when it is not there or not ours. `worker` is below WORKERS, and its own.
+    """The node's, counted in the file at `path`. Each worker opens it with a number of its own; None only reads.
 
-    Opening it as a worker forgets the sessions that the last worker of that number left behind; `worker` None only
-    reads counters. Any thread; a call costs two system calls.
+    Any thread; a call costs two system calls.
     """
 
     def __init__(self, path: Path, settings: Settings, *, worker: int | None, clock: Clock = SYSTEM) -> None:
-        if worker is not None and not 0 <= worker < WORKERS:
-            raise ValueError(f"worker {worker} is not below {WORKERS}")
         self._rates, self._settings, self._clock = rates(settings), settings, clock
-        self._worker = worker
-        self._gate = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            self._map = self._open()
-        except BaseException:
-            os.close(self._file)
-            raise
+        self._tally = Tally(path, worker)
 
     def take(self, name: str, key: str, cost: float = 1.0) -> bool:
         """Take from the bucket of `name` and `key`; False, counted, and nothing taken where it holds less."""
-        rate = self._rates[name]
-        with self._locked():
-            now = self._clock.now().timestamp()
-            at, tokens = self._bucket(rate, key, now)
-            if tokens < cost:
-                self._count(name)
-                return False
-            _BUCKET.pack_into(self._map, at, self._key(f"{name}\0{key}"), tokens - cost, now)
-        return True
+        return self.take_each((name, key), cost=cost) is None
+
+    def take_each(self, *wanted: tuple[str, str], cost: float = 1.0) -> str | None:
+        """Take from each bucket (name and key), or from none: then the name of the first that holds less, counted."""
+        with self._tally.locked():
+            return self._take_each(wanted, cost)
 
     def holds(self, name: str, key: str, cost: float = 1.0) -> bool:
         """Whether `take` would succeed; a no is counted."""
-        with self._locked():
-            held = self._bucket(self._rates[name], key, self._clock.now().timestamp())[1] >= cost
+        with self._tally.locked():
+            held = self._level(name, key)[2] >= cost
             if not held:
-                self._count(name)
+                self._hit(name)
         return held
+
+    def spend(self, name: str, keys: Iterable[str]) -> None:
+        """Take one from the bucket of each key, as far as it goes: what was allowed before has happened now."""
+        with self._tally.locked():
+            for key in keys:
+                at, digest, level = self._level(name, key)
+                self._tally.fill(at, digest, max(0.0, level - 1), self._now())
 
     def peek(self, name: str, key: str) -> float:
         """How many tokens the bucket holds. Without the lock: another worker may be writing it in this moment."""
-        return self._bucket(self._rates[name], key, self._clock.now().timestamp())[1]
+        return self._level(name, key)[2]
 
     def know(self, key: str) -> None:
         """Remember that `key` (an account at an address) has logged in."""
-        with self._locked():
-            now = self._clock.now().timestamp()
-            at, _ = self._bucket(_KNOWN, key, now)
-            _BUCKET.pack_into(self._map, at, self._key(f"{_KNOWN.name}\0{key}"), 0.0, now)
+        with self._tally.locked():
+            at, digest, _ = self._level(_KNOWN.name, key)
+            self._tally.fill(at, digest, 0.0, self._now())
 
     def known(self, key: str) -> bool:
         """Whether it did so within KNOWN_DAYS: failures of others elsewhere then do not lock it out."""
-        with self._locked():
-            return self._bucket(_KNOWN, key, self._clock.now().timestamp())[1] < 1
+        with self._tally.locked():
+            return self._level(_KNOWN.name, key)[2] < 1
 
     def enter(self, ip: str) -> str | None:
         """A session begins: None, or the name of the limit that forbids it (then it was not counted in)."""
-        assert self._worker is not None
-        key = self._key(network_of(ip))[:8]
-        with self._locked():
-            everyone, mine = self._sessions(key)
-            if everyone >= self._settings.max_sessions:
+        address, network = network_of(ip), wide_network_of(ip)
+        keys, settings = self._keys(address, network), self._settings
+        with self._tally.locked():
+            everyone, mine, ours = self._tally.sessions(keys, settings.workers)
+            if everyone >= settings.max_sessions:
                 return self._hit(SESSIONS)
-            if mine >= self._settings.max_sessions_per_address:
+            if mine >= settings.max_sessions_per_address:
                 return self._hit(SESSIONS_ADDRESS)
-            self._add(key, 1)
-        return None
+            if ours >= settings.max_sessions_per_network:
+                return self._hit(SESSIONS_NETWORK)
+            hit = self._take_each(((CONNECTIONS_ADDRESS, address), (CONNECTIONS_NETWORK, network)), 1.0)
+            if hit is None:
+                self._tally.add(keys, 1)
+        return hit
 
     def leave(self, ip: str) -> None:
         """A session that entered ends."""
-        with self._locked():
-            self._add(self._key(network_of(ip))[:8], -1)
+        keys = self._keys(network_of(ip), wide_network_of(ip))
+        with self._tally.locked():
+            self._tally.add(keys, -1)
 
     def hit(self, name: str) -> None:
         """Count that a limit of another kind was hit."""
-        with self._locked():
-            self._count(name)
+        with self._tally.locked():
+            self._hit(name)
 
     def configure(self, settings: Settings) -> None:
         """From now on these amounts count."""
@@ -192,23 +186,17 @@ class Limits:
 
     def counters(self) -> dict[str, int]:
         """How often each limit was hit since the file was made."""
-        with self._locked():
-            return {
-                name: int(_COUNTER.unpack_from(self._map, _COUNTERS_AT + place * _COUNTER.size)[0])
-                for place, name in enumerate(NAMES)
-            }
+        with self._tally.locked():
+            return {name: self._tally.counted(place) for place, name in enumerate(NAMES)}
 
     def sessions(self) -> int:
         """Open on the node now."""
-        with self._locked():
-            return self._sessions(_NOBODY)[0]
+        with self._tally.locked():
+            return self._tally.sessions((), self._settings.workers)[0]
 
     def close(self) -> None:
         """Let go of the file; a second close does nothing."""
-        if self._file >= 0:
-            self._map.close()
-            os.close(self._file)
-            self._file = -1
+        self._tally.close()
 
     def __enter__(self) -> Limits:
         return self
@@ -218,82 +206,28 @@ class Limits:
     ) -> None:
         self.close()
 
-    def _open(self) -> mmap.mmap:
-        fcntl.lockf(self._file, fcntl.LOCK_EX)
-        try:
-            if os.fstat(self._file).st_size != _SIZE or os.pread(self._file, len(MAGIC), 0) != MAGIC:
-                os.ftruncate(self._file, 0)
-                os.ftruncate(self._file, _SIZE)  # all zero
-                os.pwrite(self._file, MAGIC + secrets.token_bytes(SALT), 0)
-            mapped = mmap.mmap(self._file, _SIZE)
-            self._salt = mapped[len(MAGIC) : len(MAGIC) + SALT]
-            if self._worker is not None:
-                start = _SESSIONS_AT + self._worker * _REGION
-                mapped[start : start + _REGION] = bytes(_REGION)
-            return mapped
-        finally:
-            fcntl.lockf(self._file, fcntl.LOCK_UN)
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._gate:  # the lock of a file is the process's, not the thread's
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
+    def _keys(self, address: str, network: str) -> tuple[bytes, bytes]:
+        return self._tally.key(address), self._tally.key(f"network\0{network}")
 
-    def _key(self, text: str) -> bytes:
-        return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16, key=self._salt).digest()
+    def _level(self, name: str, key: str) -> tuple[int, bytes, float]:
+        """Where the bucket lies, what stands there for its key, how much it holds."""
+        rate = _KNOWN if name == _KNOWN.name else self._rates[name]
+        digest = self._tally.key(f"{name}\0{key}")
+        at, level = self._tally.bucket(digest, rate.amount, rate.seconds, self._now())
+        return at, digest, level
 
-    def _bucket(self, rate: Rate, key: str, now: float) -> tuple[int, float]:
-        """Where the bucket lies or may lie, and how many tokens it holds now."""
-        digest = self._key(f"{rate.name}\0{key}")
-        first = int.from_bytes(digest[:4], "little") % (BUCKETS - WINDOW)
-        quiet, quiet_since = first, float("inf")
-        for slot in range(first, first + WINDOW):
-            found, tokens, when = _BUCKET.unpack_from(self._map, _BUCKETS_AT + slot * _BUCKET.size)
-            if found == digest:
-                passed = max(0.0, now - when)  # a clock that went back gives nothing
-                level = min(rate.amount, tokens + passed * rate.amount / rate.seconds)
-                return _BUCKETS_AT + slot * _BUCKET.size, level
-            if when < quiet_since:
-                quiet, quiet_since = slot, when
-        return _BUCKETS_AT + quiet * _BUCKET.size, rate.amount
-
-    def _sessions(self, key: bytes) -> tuple[int, int]:
-        """(of everyone, of `key`) over all workers."""
-        everyone = mine = 0
-        for worker in range(min(self._settings.workers, WORKERS)):
-            region = _SESSIONS_AT + worker * _REGION
-            here = int(_SESSION.unpack_from(self._map, region)[1])
-            everyone += here
-            if here and key != _NOBODY:
-                mine += next((count for _, found, count in self._window(region, key) if found == key), 0)
-        return everyone, mine
-
-    def _window(self, region: int, key: bytes) -> Iterator[tuple[int, bytes, int]]:
-        first = int.from_bytes(key[:4], "little") % (SESSION_SLOTS - WINDOW)
-        for slot in range(first, first + WINDOW):
-            at = region + (slot + 1) * _SESSION.size
-            yield (at, *_SESSION.unpack_from(self._map, at))
-
-    def _add(self, key: bytes, step: int) -> None:
-        assert self._worker is not None
-        region = _SESSIONS_AT + self._worker * _REGION
-        everyone = int(_SESSION.unpack_from(self._map, region)[1])
-        _SESSION.pack_into(self._map, region, _NOBODY, max(0, everyone + step))
-        slots = list(self._window(region, key))
-        at, _, count = next(
-            (s for s in slots if s[1] == key and s[2]), next((s for s in slots if not s[2]), (0, _NOBODY, 0))
-        )
-        if at and count + step >= 0:  # a full window counts for everyone only
-            _SESSION.pack_into(self._map, at, key, count + step)
+    def _take_each(self, wanted: Iterable[tuple[str, str]], cost: float) -> str | None:
+        for name, key in wanted:
+            if self._level(name, key)[2] < cost:
+                return self._hit(name)
+        for name, key in wanted:  # looked up again: two that are new may have been shown the same free place
+            at, digest, level = self._level(name, key)
+            self._tally.fill(at, digest, level - cost, self._now())
+        return None
 
     def _hit(self, name: str) -> str:
-        self._count(name)
+        self._tally.count(NAMES.index(name))
         return name
-
-    def _count(self, name: str) -> None:
-        at = _COUNTERS_AT + NAMES.index(name) * _COUNTER.size
-        _COUNTER.pack_into(self._map, at, (_COUNTER.unpack_from(self._map, at)[0] + 1) & (1 << 64) - 1)

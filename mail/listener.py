@@ -20,7 +20,7 @@ from aiosmtpd.smtp import SMTP
 from hudhud import log
 from mail.dialog import Dialog, House
 from mail.envelope import Listener
-from mail.session.answers import CLOSING, FULL_HOUSE
+from mail.session.answers import CLOSING, full_house
 from mail.session.wire import HungUp, TooSlow
 from mail.verdict import Reply
 
@@ -227,8 +227,8 @@ class Session(SMTP):
         return True
 
     def _enter(self, ip: str) -> None:
-        if self._door.house.limits.enter(ip) is not None:
-            self.send(FULL_HOUSE)
+        if hit := self._door.house.limits.enter(ip):
+            self.send(full_house(hit))
             raise HungUp
         self._counted = ip
 

@@ -17,8 +17,10 @@ from hudhud.settings import Relay as Settings
 from mail import limits, trace
 from mail.accounts import Account
 from mail.envelope import Client, Envelope, Recipient, parse_path
+from mail.facts import plain
 from mail.limits import Limits
 from mail.message import Message
+from mail.session.answers import slower
 from mail.session.grammar import MailCommand
 from mail.session.incoming import too_large
 from mail.session.strikes import Strikes
@@ -33,7 +35,6 @@ RCPT_OK: Final = Reply(250, "2.1.5", "OK")
 FAULT: Final = Reply(451, "4.3.0", "A fault of this server; try again later")
 FULL: Final = Reply(452, "4.3.1", "The mail system is full; try again later")
 LOOP: Final = Reply(554, "5.4.6", "The message goes round in a loop")
-SLOWER: Final = Reply(450, "4.7.1", "Too many messages; try again in a minute")
 TOO_MANY: Final = Reply(452, "4.5.3", "Too many recipients; send the rest in another message")
 UNJUDGEABLE: Final = "H-CONTENT-01"
 
@@ -71,10 +72,15 @@ class Relay:
             self._limits.hit(limits.SIZE)
             return too_large(self._settings.max_message_bytes)
         if account is not None:
-            free = self._limits.take(limits.MESSAGES_ACCOUNT, account.name)
+            hit = self._limits.take_each((limits.MESSAGES_ACCOUNT, account.name))
         else:
-            free = self._limits.take(limits.MESSAGES_ADDRESS, limits.network_of(client.ip))
-        return Transaction(client, account, mail, self._spool.new_id(), self._clock.now()) if free else SLOWER
+            hit = self._limits.take_each(
+                (limits.MESSAGES_ADDRESS, limits.network_of(client.ip)),
+                (limits.MESSAGES_NETWORK, limits.wide_network_of(client.ip)),
+            )
+        if hit is not None:
+            return slower(hit)
+        return Transaction(client, account, mail, self._spool.new_id(), self._clock.now())
 
     async def rcpt(self, transaction: Transaction, recipient: Recipient) -> Reply:
         """RCPT: judged by the envelope alone."""
@@ -87,7 +93,9 @@ class Relay:
             self._limits.hit(limits.RECIPIENTS)
             return TOO_MANY
         if transaction.account and not self._limits.take(limits.RECIPIENTS_ACCOUNT, transaction.account.name):
-            return TOO_MANY
+            return slower(limits.RECIPIENTS_ACCOUNT)
+        if not self._limits.holds(limits.MESSAGES_RECIPIENT, plain(recipient.address)):
+            return slower(limits.MESSAGES_RECIPIENT)
         verdict = await self._judge.at_rcpt(transaction.envelope(), recipient, reference=transaction.reference)
         transaction.refused.pop(raw, None)
         if verdict.reply is None:
@@ -111,6 +119,8 @@ class Relay:
         except Exception:  # whatever failed by our fault is answered 451: never passed, never 5xx (invariant 2)
             _log.exception("receiving failed", queue_id=message.queue_id)
             return FAULT
+        if judgement.stored:
+            self._limits.spend(limits.MESSAGES_RECIPIENT, (plain(r.address) for r, _ in transaction.taken.values()))
         rejected = [v for v in judgement.verdicts if v.disposition is Disposition.REJECT]
         transaction.told += [Refused.of(v, judgement.data_reply) for v in rejected]
         held = [v for v in judgement.verdicts if v.disposition is Disposition.HOLD]

@@ -22,10 +22,11 @@ from hudhud.clock import SYSTEM
 from hudhud.keys import KeyProblem, SigningKey
 from hudhud.settings import Settings
 from mail import accounts
-from mail.limits import WORKERS, Limits
+from mail.limits import Limits
 from mail.node.crew import Child, Sockets, listen
 from mail.node.office import Office, Server
 from mail.node.stopping import Stops
+from mail.tally import WORKERS
 
 RUN_FILE: Final = "relay.json"
 FIXED: Final = ("node.name", "node.data", "relay.control", "spool.folder")  # what a reload cannot change

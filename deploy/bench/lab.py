@@ -31,9 +31,14 @@ STOP_S = 20.0  # seconds a helper has to end
 NO_LIMITS: Mapping[str, int] = {
     "messages_per_minute_per_account": 1_000_000_000,
     "messages_per_minute_per_address": 1_000_000_000,
+    "messages_per_minute_per_network": 1_000_000_000,
+    "messages_per_minute_per_recipient": 1_000_000_000,
+    "connections_per_minute_per_address": 1_000_000_000,
+    "connections_per_minute_per_network": 1_000_000_000,
     "recipients_per_minute_per_account": 1_000_000_000,
     "max_sessions": 5_000,
     "max_sessions_per_address": 5_000,
+    "max_sessions_per_network": 5_000,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mail import limits
 from mail.verdict import Reply
 
 MAX_LINE: Final = 2048  # octets of a command; RFC 5321 section 4.5.3.1.4 and the parameters of every extension
@@ -32,4 +33,29 @@ MAIL_OK: Final = Reply(250, "2.1.0", "OK")
 NO_NAME: Final = Reply(501, "5.5.4", "Say it with your host name")
 GO_AHEAD: Final = Reply(220, "2.0.0", "Go ahead")
 NO_CLEAR_LOGIN: Final = Reply(538, "5.7.11", "Say STARTTLS first")
-FULL_HOUSE: Final = Reply(421, "4.7.0", "Too many connections; come back in a moment")
+
+_CONNECTIONS: Final = {
+    limits.SESSIONS: "of all clients",
+    limits.SESSIONS_ADDRESS: "of your address",
+    limits.SESSIONS_NETWORK: "of your network",
+    limits.CONNECTIONS_ADDRESS: "of your address in a minute",
+    limits.CONNECTIONS_NETWORK: "of your network in a minute",
+}
+_SLOWER: Final = {
+    limits.MESSAGES_ACCOUNT: Reply(450, "4.7.1", "Too many messages of this account; try again in a minute"),
+    limits.MESSAGES_ADDRESS: Reply(450, "4.7.1", "Too many messages from your address; try again in a minute"),
+    limits.MESSAGES_NETWORK: Reply(450, "4.7.1", "Too many messages from your network; try again in a minute"),
+    limits.MESSAGES_RECIPIENT: Reply(450, "4.2.1", "This recipient gets too many messages now; try again in a minute"),
+    limits.RECIPIENTS_ACCOUNT: Reply(450, "4.7.1", "Too many recipients of this account; try again in a minute"),
+}
+
+
+def full_house(limit: str) -> Reply:
+    """No further connection is taken now, by the limit of that name."""
+    return Reply(421, "4.7.0", f"Too many connections {_CONNECTIONS[limit]}; come back in a moment ({limit})")
+
+
+def slower(limit: str) -> Reply:
+    """One more is not taken this minute, by the limit of that name."""
+    said = _SLOWER[limit]
+    return Reply(said.code, said.enhanced, f"{said.text} ({limit})")

@@ -170,7 +170,13 @@ async def test_dsn_parameters_and_utf8_addresses_are_kept_as_they_were_written(s
         assert shown["sender"] == "نور@freemail.example"
         assert shown["recipients"][0]["address"] == "أمل@مالية.saba.example"
         assert shown["recipients"][0]["notify"] == "SUCCESS,FAILURE"
-        assert shown["envelope"] == {"body": "8BITMIME", "smtputf8": True, "ret": "HDRS", "envid": "Ab+2Bc"}
+        assert shown["envelope"] == {
+            "body": "8BITMIME",
+            "smtputf8": True,
+            "ret": "HDRS",
+            "envid": "Ab+2Bc",
+            "requiretls": False,
+        }
 
 
 async def test_a_mail_program_sends_by_starttls_and_log_in(start: Any) -> None:
