@@ -12,7 +12,7 @@ from hudhud.prefix import Address, Prefix, PrefixTable
 
 NetworkClass = Literal["server", "staff", "public"]
 Protocol = Literal["smtp", "lmtp"]
-NextHopTLS = Literal["none", "may", "verify"]
+NextHopTLS = Literal["none", "may", "verify", "dane"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,14 @@ class NextHop:
     port: int
     protocol: Protocol
     tls: NextHopTLS
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPolicy:
+    """How mail to somebody else's domain is secured; `names` may stand on the certificate beside the domain's own."""
+
+    tls: NextHopTLS
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ class Registry:
     foreign_services: frozenset[str]
     foreign_webmail_hosts: frozenset[str]
     version: str = ""
+    tls_policies: Mapping[str, TlsPolicy] = field(default_factory=dict)
     _domains: Mapping[str, Entity] = field(default_factory=dict)
     _networks: PrefixTable[tuple[Entity, Network]] = field(default_factory=PrefixTable)
 
@@ -133,6 +142,10 @@ class Registry:
     def by_address(self, address: str | Address) -> tuple[Entity, Network] | None:
         """The body and network an IP address lies in, longest prefix first; None for one that is nobody's."""
         return self._networks.longest(_address(address))
+
+    def tls_policy(self, domain: str) -> TlsPolicy | None:
+        """What was agreed for the domain or the longest listed domain above it; None for nothing."""
+        return next((p for above in suffixes(domain) if (p := self.tls_policies.get(above)) is not None), None)
 
     def is_national_address(self, address: str | Address) -> bool:
         """Whether the address lies in a national prefix."""

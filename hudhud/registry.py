@@ -9,7 +9,18 @@ from typing import Literal
 import msgspec
 
 from hudhud import toml
-from hudhud.entity import Contact, Entity, Network, NetworkClass, NextHop, NextHopTLS, Protocol, Registry, a_label
+from hudhud.entity import (
+    Contact,
+    Entity,
+    Network,
+    NetworkClass,
+    NextHop,
+    NextHopTLS,
+    Protocol,
+    Registry,
+    TlsPolicy,
+    a_label,
+)
 from hudhud.i18n import Language
 from hudhud.prefix import Prefix, PrefixError, PrefixTable, read_cidr, read_delegated
 
@@ -63,9 +74,16 @@ class _Country(msgspec.Struct, forbid_unknown_fields=True):
     foreign_webmail_hosts: list[str] = []
 
 
+class _TlsPolicy(msgspec.Struct, forbid_unknown_fields=True):
+    domains: list[str]
+    tls: NextHopTLS
+    names: list[str] = []
+
+
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     country: _Country
     entity: dict[str, object]
+    tls_policy: list[_TlsPolicy] = []
 
 
 class _Reader:
@@ -115,9 +133,24 @@ def parse_registry(files: Mapping[str, bytes], *, version: str = "") -> Registry
         foreign_services=reader.domains("country.foreign_services", country.foreign_services),
         foreign_webmail_hosts=reader.domains("country.foreign_webmail_hosts", country.foreign_webmail_hosts),
         version=version,
+        tls_policies=_tls_policies(reader, document.tls_policy),
         _domains=_domain_table(reader, entities, country),
         _networks=_network_table(reader, entities),
     )
+
+
+def _tls_policies(reader: _Reader, rows: list[_TlsPolicy]) -> Mapping[str, TlsPolicy]:
+    table: dict[str, TlsPolicy] = {}
+    for row in rows:
+        names = tuple(
+            "." * text.startswith(".") + reader.domain("tls_policy.names", text.lstrip(".")) for text in row.names
+        )
+        for text in row.domains:
+            domain = reader.domain("tls_policy.domains", text)
+            if domain in table:
+                raise reader.error("tls_policy.domains", f"{domain} is listed twice")
+            table[domain] = TlsPolicy(row.tls, names)
+    return table
 
 
 def _entity(reader: _Reader, code: str, value: object) -> Entity:
@@ -134,6 +167,8 @@ def _entity(reader: _Reader, code: str, value: object) -> Entity:
     for index, contact in enumerate(row.contacts):
         if contact.email.count("@") != 1:
             raise reader.error(f"{key}.contacts", f"contact {index + 1}: {contact.email!r} is not an e-mail address")
+    if row.next_hop is not None and row.next_hop.tls == "dane" and _is_address(row.next_hop.host):
+        raise reader.error(f"{key}.next_hop", "dane needs the next hop's name, not its address (RFC 7672)")
     if row.next_hop is not None and not 0 < row.next_hop.port < 65536:
         raise reader.error(f"{key}.next_hop", f"port {row.next_hop.port} is not between 1 and 65535")
     return Entity(
@@ -151,6 +186,14 @@ def _entity(reader: _Reader, code: str, value: object) -> Entity:
         diwan=row.diwan,
         contacts=tuple(Contact(c.role, c.name, c.email, c.phone, c.language) for c in row.contacts),
     )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _national(reader: _Reader, country: _Country, files: Mapping[str, bytes]) -> Iterator[Prefix]:

@@ -51,6 +51,7 @@ class Dns(Section, frozen=True):
 
     nameservers: tuple[str, ...] = ()  # "127.0.0.1:5300"; empty: those of the system
     timeout_s: float = 5.0  # seconds for one question in all
+    trusted: bool = False  # they validate DNSSEC and nobody else writes on the way to them: their AD bit counts (DANE)
     cache_entries: int = 100_000
     cache_max_ttl_s: int = 3600
 
@@ -88,6 +89,7 @@ class Relay(Section, frozen=True):
     recipients_per_minute_per_account: int = 3000
     auth_failures_per_hour: int = 20  # per account and per address
     auth_cache_s: float = 300.0  # a verified log-in is not hashed again for so long
+    drain_s: float = 300.0  # seconds that sessions have to end by themselves when a worker is replaced
     notices_per_hour_per_account: int = 60  # past it refusals are told by the SMTP reply only
 
 
@@ -116,6 +118,12 @@ class Delivery(Section, frozen=True):
     delay_dsn_s: float = 4 * 3600.0
     breaker_failures: int = 5  # failed connections in a row that open a destination's circuit breaker
     breaker_s: float = 30.0
+    unreachable_s: float = 60.0  # an address that did not answer is tried after all others for so long
+    messages_per_minute: dict[str, float] = {}  # per node and destination: "partner.example" = 60; "*": each other one
+    own_addresses: tuple[str, ...] = ()  # a balancer's, say: an MX that points at them points at us
+    link: Literal["auto", "up", "cut"] = "auto"  # the international link; cut: foreign mail's life stands still
+    link_minutes: float = 10.0  # auto: cut when no foreign next hop answered for so long …
+    link_destinations: int = 5  # … while so many of them failed
     dkim_selector: str = "hudhud"
     dsns_per_hour_per_sender: int = 50
 
