@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from mail.content.params import COMMENT, decode_words, values
 
 MAX_FIELD = 8 * 1024  # octets of one field that are read
+MAX_FIELDS = 50  # of one block that are read every way: programs take the first or the last of its kind
 
 _FIELD = re.compile(
     rb"^[ \t]{0,0}content-(type|transfer-encoding|disposition)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.I | re.M
@@ -60,7 +61,7 @@ def read_head(head: bytes) -> Head:
 
 def read_loosely(head: bytes) -> Head:
     """The same for a block whose fields only a tolerant reader sees (spaces, NUL, bare CR, no colon)."""
-    return _every_way(_LOOSE_FIELD.findall(head.replace(b"\x00", b""))[:50])
+    return _every_way(_LOOSE_FIELD.findall(head.replace(b"\x00", b"")))
 
 
 def _plain(found: dict[bytes, bytes]) -> Head | None:
@@ -129,12 +130,14 @@ def _plain_params(value: bytes) -> tuple[bytes | None, dict[bytes, bytes]]:
     return word, params
 
 
-def _every_way(fields: Iterable[tuple[bytes, bytes]]) -> Head:
+def _every_way(fields: Sequence[tuple[bytes, bytes]]) -> Head:
     types: list[str] = []
     boundaries: list[bytes] = []
     encodings: list[str] = []
     names: list[str] = []
     disposition = charset = ""
+    if len(fields) > MAX_FIELDS:
+        fields = [*fields[: MAX_FIELDS // 2], *fields[-MAX_FIELDS // 2 :]]
     for name, value in fields:
         key, text = name.lower(), value[:MAX_FIELD].replace(b"\x00", b"")
         if key == b"transfer-encoding":

@@ -13,6 +13,7 @@ from mail.content.fields import Head, read_head, read_loosely
 from mail.content.tree import Emit, Leaf, header_end
 
 MAX_BLOCKS = 300  # header blocks anywhere in a message that are tried as the beginning of a part
+MAX_ENTITIES = 2000  # that are read one by one
 MAX_BOUNDARIES = 20  # candidates at one place
 WORK_FACTOR = 12  # octets read in all, as a multiple of the message's size
 MIN_WORK = 2 * 1024 * 1024  # octets
@@ -55,7 +56,7 @@ class Loose:
             return
         self._done.add(key)
         self._work -= len(entity)
-        if depth > self.max_depth or self._work < 0:
+        if depth > self.max_depth or self._work < 0 or len(self._done) > MAX_ENTITIES:
             self.limits.add("max_depth" if depth > self.max_depth else "max_readings")
             return
         for at in _header_ends(entity):
@@ -100,6 +101,9 @@ class Loose:
         return body[: min(found) + 1] if found else body
 
     def _stdlib(self, data: bytes) -> None:
+        if data.count(b"\n--") > MAX_ENTITIES:
+            self.limits.add("max_readings")
+            return
         try:
             for part in email.message_from_bytes(data).walk():
                 payload = None if part.is_multipart() else part.get_payload(decode=True)

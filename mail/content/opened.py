@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["archive", "office", "rtf", "pdf"]
+Kind = Literal["archive", "office", "rtf"]
 
 
 class Job(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Opens archives, office files, RTF and PDF; only in the unpacking child. The one door to libarchive and oletools."""
+"""Opens archives, office files and RTF; only in the unpacking child. The one door to libarchive and oletools."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from typing import Any, Final
 from mail.content.opened import Budget, Entry, Job, Kind, Opened
 
 CHUNK: Final = 64 * 1024
-MAX_STREAMS: Final = 2000  # of one PDF
 
-_PDF_STREAM = re.compile(rb"stream\r?\n(.*?)\r?\n?endstream", re.S)
 _COMPRESSED: Final = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
 
 
@@ -167,26 +165,6 @@ def rtf(job: Job) -> Opened:
     return _within(entries, job, False)
 
 
-def pdf(job: Job) -> Opened:
-    """What stands compressed in a PDF's streams, as one text; whether the file is encrypted (ISO 32000-1)."""
-    budget = Budget(MAX_STREAMS, job.max_bytes, job.max_ratio, len(job.data))
-    found: list[bytes] = []
-    for match in _PDF_STREAM.finditer(job.data):
-        dictionary = job.data[max(0, match.start() - 400) : match.start()].rpartition(b"obj")[2]
-        if b"FlateDecode" not in dictionary or b"/Image" in dictionary:
-            continue
-        try:
-            text = zlib.decompressobj().decompress(match[1], max(1, budget.room()))
-        except zlib.error:
-            continue
-        found.append(text)
-        if not budget.take(len(text)):
-            break
-    encrypted = re.search(rb"/Encrypt\s+\d+\s+\d+\s+R", job.data) is not None
-    entries = (Entry("", b"\n".join(found), media_type="application/x-pdf-streams"),) if found else ()
-    return Opened(entries, encrypted, tuple(sorted(budget.limits - {"max_files"})))
-
-
 def _within(entries: list[Entry], job: Job, encrypted: bool) -> Opened:
     budget = Budget(job.max_files, job.max_bytes, job.max_ratio, len(job.data))
     kept = []
@@ -203,5 +181,4 @@ OPENERS: Final[Mapping[Kind, Callable[[Job], Opened]]] = {
     "archive": archive,
     "office": office,
     "rtf": rtf,
-    "pdf": pdf,
 }

@@ -16,6 +16,7 @@ Reading = Literal["strict", "lenient", "carved"]
 MAX_PARTS: Final = 500  # parts of one message
 MAX_DEPTH: Final = 10  # entities within entities
 MAX_NAMES: Final = 8  # names of one part
+MAX_SAME: Final = 20  # parts of the same bytes that get further names
 SMALL: Final = 24  # octets; a text that only a lenient reader finds is noise below it
 TEXTS: Final = frozenset({"", "text", "data"})
 
@@ -112,8 +113,10 @@ class _Collector:
             leaf.path = f"?{self.extra}"
             self._new(leaf, sha256, "lenient")
             return
-        for one in known:
-            one.readings["lenient"] = None
+        if "lenient" not in known[-1].readings:
+            for one in known:
+                one.readings["lenient"] = None
+        for one in known[:MAX_SAME] if leaf.head.names else ():
             if len(one.names) < MAX_NAMES:
                 one.names |= dict.fromkeys(leaf.head.names)
 

@@ -1,7 +1,8 @@
-"""Opens what parts contain: ZIP here, everything riskier in the child process; caps count per message."""
+"""Opens what parts contain: ZIP and PDF here, everything riskier in the child process; caps count per message."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import Final
 from hudhud.settings import Content
 from mail.content.opened import Budget, Entry, Job, Kind, Opened
 from mail.content.parts import Contents, Part, new_part, read
+from mail.content.pdf import pdf
 from mail.content.sandbox import Sandbox
 from mail.content.tnef import tnef
 from mail.content.unzip import unzip
@@ -17,12 +19,12 @@ from mail.content.unzip import unzip
 ZIPS: Final = frozenset({"zip", "docx", "xlsx", "pptx", "vsdx", "ooxml", "odf", "jar"})
 OFFICE_ZIPS: Final = frozenset({"docx", "xlsx", "pptx", "vsdx", "ooxml", "odf"})
 CHILD_KINDS: Final[dict[str, Kind]] = {
-    "ole": "office", "rtf": "rtf", "pdf": "pdf",
+    "ole": "office", "rtf": "rtf",
     "7z": "archive", "rar": "archive", "gzip": "archive", "bzip2": "archive", "xz": "archive", "zstd": "archive",
     "lz4": "archive", "cab": "archive", "tar": "archive", "iso": "archive", "arj": "archive", "ar": "archive",
     "chm": "archive",
 }  # fmt: skip
-MIN_PDF: Final = 200  # octets
+THREAD_BYTES: Final = 32 * 1024  # a larger file is opened in a thread, so that others are not kept waiting
 
 _MAIL_NAME = re.compile(r"\.(?:eml|mht|mhtml|mim|nws)$", re.I)
 
@@ -69,7 +71,7 @@ async def unpack(contents: Contents, settings: Content, sandbox: Sandbox) -> Con
 def _opens(part: Part) -> bool:
     kind = part.detected_type
     if kind == "pdf":
-        return part.size > MIN_PDF
+        return b"stream" in part.data
     return kind in ZIPS or kind in CHILD_KINDS or kind == "tnef" or _is_mail(part) or b"PK\x03\x04" in part.data[:65536]
 
 
@@ -79,17 +81,24 @@ def _is_mail(part: Part) -> bool:
 
 async def _open(part: Part, state: _Message, sandbox: Sandbox) -> Opened:
     kind = part.detected_type
-    if kind == "tnef":
-        return Opened(tuple(tnef(part.data)))
-    if _is_mail(part):
-        return Opened(tuple(_nested(part, state)))
     if kind in CHILD_KINDS:
         return await sandbox.open(_job(CHILD_KINDS[kind], part, state))
-    opened = unzip(part.data, state.budget, office=kind in OFFICE_ZIPS)
+    opened = _here(part, state) if part.size <= THREAD_BYTES else await asyncio.to_thread(_here, part, state)
     if opened.problem == "method":  # a compression that only libarchive knows
         other = await sandbox.open(_job("archive", part, state))
         return replace_entries(other, opened)
     return opened
+
+
+def _here(part: Part, state: _Message) -> Opened:
+    kind = part.detected_type
+    if kind == "tnef":
+        return Opened(tuple(tnef(part.data)))
+    if kind == "pdf":
+        return pdf(part.data, state.budget.room())
+    if _is_mail(part):
+        return Opened(tuple(_nested(part, state)))
+    return unzip(part.data, state.budget, office=kind in OFFICE_ZIPS)
 
 
 def replace_entries(other: Opened, first: Opened) -> Opened:

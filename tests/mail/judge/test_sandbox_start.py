@@ -32,7 +32,7 @@ def test_a_child_starts_while_other_threads_are_inside_sqlite(tmp_path: Path) ->
         for _ in range(STARTS):
             sandbox = Sandbox(Content())
             async with asyncio.timeout(20):
-                opened = await sandbox.open(Job("pdf", "a.pdf", b"%PDF-1.4", 10, 1000, 200, 5.0))
+                opened = await sandbox.open(Job("rtf", "a.rtf", b"{\\rtf1", 10, 1000, 200, 5.0))
                 assert opened is not None
                 await sandbox.close()
 

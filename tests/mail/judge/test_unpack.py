@@ -152,7 +152,7 @@ async def test_a_dead_child_is_a_value_and_the_next_job_has_a_new_one(sandbox: S
 async def test_a_slow_child_is_ended() -> None:
     box = Sandbox(Content())
     started = time.monotonic()
-    opened = await box.open(Job("pdf", "a.pdf", b"stream\n" * 3_000_000, 10, 1000, 200, -4.9))
+    opened = await box.open(Job("rtf", "a.rtf", b"{\\object\\objdata 01" * 300_000, 10, 1000, 200, -4.9))
     assert opened.limits == ("unpack_timeout_s",)
     assert time.monotonic() - started < 5
     assert box.killed == 1
