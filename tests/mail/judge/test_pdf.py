@@ -49,7 +49,8 @@ def test_streams_that_never_end_are_read_once() -> None:
 
 
 def test_thousands_of_equal_parts_cost_no_more_than_their_number() -> None:
-    data = b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\r\n\r\nx\r\n" * 60_000
+    head = b"From: a@b.example\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    data = head + b"--b\r\n\r\nx\r\n" * 60_000 + b"\0"  # NUL: every reading is made
     contents = read(data)
     assert len(contents.parts) == 500
     assert "max_parts" in contents.limits
