@@ -22,7 +22,7 @@ from hudhud.settings import Spool as Limits
 from mail import threads
 from mail.envelope import Address, Recipient
 from mail.message import Message
-from mail.shelf import listing, refusals, rows
+from mail.shelf import listing, refusals, rows, words
 from mail.shelf.bodies import INLINE_BYTES, Bodies, Body, BodyError
 from mail.shelf.fresh import Fresh
 from mail.shelf.judged import held_by, summary
@@ -75,7 +75,7 @@ class Spool:
         limits: Limits | None = None,
     ) -> None:
         self.database, self.shard, self.node = database, shard, node
-        self.bodies = Bodies(bodies, key)
+        self.bodies, self.word_key = Bodies(bodies, key), words.derived(key)
         self._clock, self._limits = clock, limits or Limits()
         last = database.read("SELECT max(number) FROM messages")[0][0]
         self._numbers = Numbers(last or 0)
@@ -104,7 +104,8 @@ class Spool:
         `bounce`: whether a failure may be told to the sender; by default not on the MX port (no backscatter).
         """
         may_tell = message.envelope.client.listener != "mx" if bounce is None else bounce
-        stored = stored_of(message, self._number(message.queue_id), trace=trace, edits=edits, bounce=may_tell)
+        number, hashes = self._number(message.queue_id), words.of(message, self.word_key)
+        stored = stored_of(message, number, trace=trace, edits=edits, bounce=may_tell, words=hashes)
         edited(message.data, stored.edits)  # a wrong edit is told to the caller, not to dispatch
         rules = {v.recipient: held_by(v) for v in judgement.verdicts}
         recipients = tuple(
@@ -116,10 +117,15 @@ class Spool:
         )
 
     async def put_own(
-        self, sender: Address, recipients: Iterable[Address], data: bytes, kind: Literal["notice", "dsn"]
+        self,
+        sender: Address,
+        recipients: Iterable[Address],
+        data: bytes,
+        kind: Literal["notice", "dsn"],
+        about: str = "",
     ) -> str:
-        """Stores a message of ours (judged as exempt by design) and returns its queue id. A DSN has the null sender."""
-        stored, rows_of = self._own(Own(kind, sender.raw, tuple(recipients), data))
+        """Stores a message of ours (judged as exempt by design), its queue id; `about` is that of what it tells of."""
+        stored, rows_of = self._own(Own(kind, sender.raw, tuple(recipients), data, about))
         await self._store(stored, rows_of, data)
         return stored.queue_id
 

@@ -66,7 +66,10 @@ def notifications(
         sender = parse_path(stored.sender, smtputf8=True)
     except PathError:  # an address that was taken by another grammar than today's
         return []
-    return [Own("dsn", b"", (sender,), dsn.compose(stored, group, content, relay, now)) for group in groups.values()]
+    return [
+        Own("dsn", b"", (sender,), dsn.compose(stored, group, content, relay, now), stored.queue_id)
+        for group in groups.values()
+    ]
 
 
 def events(stored: Stored, settled: Sequence[Settled], node: str, now: datetime, *, entity: str) -> list[bytes]:

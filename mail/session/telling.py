@@ -92,7 +92,8 @@ class Telling:
             what=kind,
         )
         mail = notice.compose(told, sender=settings.postmaster, hostname=settings.hostname, now=self._clock.now())
-        await self._spool.put_own(NULL, [parse_path(account.name.encode(), smtputf8=True)], mail, "notice")
+        to = [parse_path(account.name.encode(), smtputf8=True)]
+        await self._spool.put_own(NULL, to, mail, "notice", about=transaction.reference)
 
     def _begin(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)

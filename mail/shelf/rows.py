@@ -29,11 +29,11 @@ from mail.shelf.stored import (
 Read = Callable[..., list[tuple[Any, ...]]]
 Key = tuple[int, int]  # a recipient's number and place
 
-_MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'5b5d')"
+_MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'5b5d', ?, ?)"
 _RECIPIENT = "INSERT INTO recipients VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, x'5b5d')"
 _BODY = "INSERT INTO bodies VALUES (?, ?, ?, ?)"
 _STORED = """SELECT kind, received, sender, account, entity, listener, bounce, size, sha256, message_id, envelope,
-    trace, edits FROM messages WHERE number = ?"""
+    trace, edits, words, about FROM messages WHERE number = ?"""
 _WAITING = """SELECT place, address, domain, notify, orcpt, tries, told, attempts FROM recipients
     WHERE number = ? AND state = 'queued'"""
 _RECORD = """UPDATE recipients SET tries = tries + 1, attempts = ?, told = told OR ?,
@@ -77,7 +77,7 @@ def insert(
         (
             *(stored.number, stored.kind, received, stored.sender, stored.account, stored.entity, stored.listener),
             *(stored.bounce, stored.size, stored.sha256, stored.message_id, _words(held_by), envelope, judgement),
-            *(stored.trace, pack_edits(stored.edits)),
+            *(stored.trace, pack_edits(stored.edits), stored.words, stored.about),
         ),
     )
     for place, one in enumerate(recipients):
@@ -100,9 +100,8 @@ def load(read: Read, shard: int, number: int, places: Collection[int] | None = N
     found = read(_STORED, (number,))
     if not found:
         return None
-    kind, received, sender, account, entity, listener, bounce, size, sha256, message_id, envelope, trace, edits = found[
-        0
-    ]
+    kind, received, sender, account, entity, listener, bounce, size, sha256, message_id, *rest = found[0]
+    envelope, trace, edits, words, about = rest
     client, body, smtputf8, ret, envid, *more = codec.decode(envelope)  # rows of before RFC 8689 have five
     return Stored(
         number, queue_id(shard, number), kind, time_of(received), sender, account, entity, listener, bool(bounce), size,
@@ -112,7 +111,7 @@ def load(read: Read, shard: int, number: int, places: Collection[int] | None = N
             for place, address, domain, notify, orcpt, tries, told, attempts in read(_WAITING, (number,))
             if places is None or place in places
         ),
-        requiretls=any(more),
+        requiretls=any(more), words=words, about=about,
     )  # fmt: skip
 
 

@@ -29,7 +29,9 @@ CREATE TABLE IF NOT EXISTS messages(
     account TEXT NOT NULL, entity TEXT NOT NULL, listener TEXT NOT NULL, bounce INTEGER NOT NULL,
     size INTEGER NOT NULL, sha256 TEXT NOT NULL, message_id TEXT NOT NULL,
     held_by TEXT NOT NULL,        -- JSON list: rules that held it when it was judged, for the rules' budget
-    envelope BLOB NOT NULL, judgement BLOB NOT NULL, trace BLOB NOT NULL, edits BLOB NOT NULL, acts BLOB NOT NULL);
+    envelope BLOB NOT NULL, judgement BLOB NOT NULL, trace BLOB NOT NULL, edits BLOB NOT NULL, acts BLOB NOT NULL,
+    words BLOB NOT NULL DEFAULT x'',  -- keyed hashes of the subject's words (mail/shelf/words.py)
+    about TEXT NOT NULL DEFAULT '');  -- of a notice or DSN: the queue id of the message that it tells of
 CREATE TABLE IF NOT EXISTS recipients(
     number INTEGER NOT NULL, place INTEGER NOT NULL, address BLOB NOT NULL, domain TEXT NOT NULL,
     notify TEXT, orcpt TEXT, state TEXT NOT NULL, next REAL NOT NULL, tries INTEGER NOT NULL,
@@ -37,6 +39,7 @@ CREATE TABLE IF NOT EXISTS recipients(
     PRIMARY KEY (number, place)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS recipients_queued ON recipients(domain, next) WHERE state = 'queued';
 CREATE INDEX IF NOT EXISTS recipients_held ON recipients(number) WHERE state = 'held';
+CREATE INDEX IF NOT EXISTS messages_about ON messages(about) WHERE about != '';
 CREATE TABLE IF NOT EXISTS bodies(number INTEGER PRIMARY KEY, data BLOB, file TEXT, key BLOB);
 """
 SCHEMA = TABLES + journal.SCHEMA + threads.SCHEMA + refusals.SCHEMA
@@ -97,6 +100,8 @@ class Stored:
     waiting: tuple[Waiting, ...] = ()
     data: bytes | None = field(default=None, repr=False)
     requiretls: bool = False  # goes on by verified TLS only, to who offers the same (RFC 8689)
+    words: bytes = b""  # keyed hashes of the subject's words
+    about: str = ""  # of our own mail: the queue id of the message that it tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,7 @@ class Own:
     sender: bytes
     recipients: tuple[Address, ...]
     data: bytes
+    about: str = ""  # the queue id of the message that it tells of
 
 
 class Numbers:
@@ -157,7 +163,9 @@ def parse_queue_id(text: str) -> tuple[int, int] | None:
     return int(shard, 16), number
 
 
-def stored_of(message: Message, number: int, *, trace: bytes, edits: Iterable[Edit], bounce: bool) -> Stored:
+def stored_of(
+    message: Message, number: int, *, trace: bytes, edits: Iterable[Edit], bounce: bool, words: bytes = b""
+) -> Stored:
     """A message that was judged, as it is to be stored."""
     envelope, account = message.envelope, message.envelope.account
     return Stored(
@@ -181,6 +189,7 @@ def stored_of(message: Message, number: int, *, trace: bytes, edits: Iterable[Ed
         requiretls=envelope.requiretls,
         trace=trace,
         edits=tuple(sorted(edits, key=lambda edit: edit.start)),
+        words=words,
     )
 
 
@@ -206,6 +215,7 @@ def own_stored(own: Own, shard: int, number: int, now: datetime) -> Stored:
         envid=None,
         trace=b"",
         edits=(),
+        about=own.about,
     )
 
 
