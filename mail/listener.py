@@ -58,7 +58,7 @@ class Session(SMTP):
         self._output = bytearray()
         self._lines = 0
         self._more: asyncio.Future[None] | None = None
-        self._ended = self._paused = self._late = False
+        self._ended = self._unheard = self._late = False
         self.dialog = Dialog(self, door.house)
 
     # what the dialog asks of its Wire
@@ -157,8 +157,8 @@ class Session(SMTP):
 
     def data_received(self, data: bytes) -> None:
         self._input += data
-        if len(self._input) > UNREAD and not self._paused:
-            self._paused = True
+        if len(self._input) > UNREAD and not self._unheard:
+            self._unheard = True
             self.transport.pause_reading()
         self._wake()
 
@@ -190,8 +190,8 @@ class Session(SMTP):
         """Until something came. HungUp where nothing can come any more, TooSlow after `seconds`."""
         if self._ended or self.transport is None:
             raise HungUp
-        if self._paused:
-            self._paused = False
+        if self._unheard:
+            self._unheard = False
             self.transport.resume_reading()
         self._flush()
         self._reset_timeout(max(seconds, 0.001))
