@@ -73,7 +73,10 @@ class YaraRules:
         """All rules that fit, in the order of their ids. Raises ScanTimeout."""
         asked = {name: externals[name] for name in EXTERNALS if name in externals}
         try:
-            found = self._compiled.match(data=data, externals=asked, timeout=timeout_s, warnings_callback=_ignore)
+            # fast: of a string that a rule only asks for, the first match is enough
+            found = self._compiled.match(
+                data=data, externals=asked, timeout=timeout_s, warnings_callback=_ignore, fast=True
+            )
         except yara.TimeoutError as error:
             raise ScanTimeout(f"no answer after {timeout_s} s") from error
         hits = [

@@ -211,7 +211,7 @@ rule ole_package_program
 {
     meta:
         id = "HY-0110"
-        version = "1"
+        version = "2"
         title_en = "Document with an embedded program or script"
         title_ar = "مستند فيه برنامج أو نص تنفيذي مضمّن"
         disposition = "hold"
@@ -219,7 +219,7 @@ rule ole_package_program
     strings:
         $native = "\x01Ole10Native" wide
         $native_rtf = "Package" nocase
-        $named = /[^\x00-\x1f\\\/:]{1,120}\.(exe|scr|com|pif|cpl|bat|cmd|ps1|vbs|vbe|js|jse|wsf|wsh|hta|lnk|msi|jar|chm|reg|dll|sct|url)\x00/ nocase
+        $named = /[^\x00-\x1f\\\/:]\.(exe|scr|com|pif|cpl|bat|cmd|ps1|vbs|vbe|js|jse|wsf|wsh|hta|lnk|msi|jar|chm|reg|dll|sct|url)\x00/ nocase
         $path = /[a-z]:\\[^\x00-\x1f]{1,200}\.(exe|scr|com|pif|cpl|bat|cmd|ps1|vbs|vbe|js|jse|wsf|wsh|hta|lnk|msi|jar|chm|reg|dll|sct|url)\x00/ nocase
         $mz = "This program cannot be run in DOS mode"
     condition:

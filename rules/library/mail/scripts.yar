@@ -41,14 +41,15 @@ rule powershell_download
 {
     meta:
         id = "HY-0503"
-        version = "1"
+        version = "2"
         title_en = "PowerShell that fetches and runs"
         title_ar = "أمر PowerShell يجلب تعليمات ويشغّلها"
         disposition = "hold"
         threat = "executable"
     strings:
         $get1 = /\.download(string|file|data)\s?\(/ nocase
-        $get2 = /\b(iwr|invoke-webrequest|invoke-restmethod|irm|start-bitstransfer)\b[^\r\n]{0,80}https?:/ nocase
+        $get2 = /\b(invoke-webrequest|invoke-restmethod|start-bitstransfer)\b/ nocase
+        $get3 = /\b(iwr|irm)\s{1,4}["'(-]{0,2}(https?:|uri\b|u\b|\$)/ nocase
         $run1 = /\biex\b/ nocase
         $run2 = "invoke-expression" nocase
         $run3 = "start-process" nocase
