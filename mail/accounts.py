@@ -7,6 +7,13 @@ accounts.toml:
     password = "$argon2id$…"                   PHC string format
     aliases = ["a.haddad@finance.saba.example"]
     language = "ar"
+    scram = "SCRAM-SHA-256$…"                  RFC 5803, made with the password
+    [[account."amal@finance.saba.example".app]]
+    id = "k7f3qa"                              an app password, by which it is listed and revoked
+    label = "telephone"
+    hash = "$blake2b$…"
+    created = 2026-11-24T00:00:00Z
+    expires = 2027-11-24T00:00:00Z
     [[delegation]]
     address = "diwan@finance.saba.example"     to is allowed to send as it …
     to = "amal@finance.saba.example"
@@ -53,12 +60,25 @@ class Account:
     lists: bool = False
 
 
+class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An app password: 140 random bits that one program knows; `hash` and `scram` are what we keep of it."""
+
+    id: str
+    label: str
+    hash: str
+    scram: str = ""
+    created: datetime
+    expires: datetime
+
+
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One [account] table; `address` is its name."""
+    """One [account] table; `address` is its name. Without `password` another back end (or only apps) knows one."""
 
     entity: str
     name: str = ""
     password: str = ""
+    scram: str = ""
+    app: tuple[App, ...] = ()
     aliases: tuple[str, ...] = ()
     language: Language = "ar"
     address: str = ""
@@ -143,8 +163,17 @@ def parse(data: bytes, *, file: str = FILE) -> Accounts:
                 raise AccountsError(file, toml.line_of(key, where), key, f"{mine} belongs to {taken[mine]} already")
             taken[mine] = address
         rows[address] = msgspec.structs.replace(one, address=address, aliases=aliases)
+    _check_apps(rows.values(), file, where)
     delegations = [_delegation(d, f"delegation[{n}]", rows, file, where) for n, d in enumerate(read.delegation)]
     return Accounts(rows.values(), delegations)
+
+
+def _check_apps(rows: Iterable[Row], file: str, where: Mapping[str, int]) -> None:
+    for one in rows:
+        for number, app in enumerate(one.app):
+            if app.created.tzinfo is None or app.expires.tzinfo is None:
+                key = f"account.{one.address}.app[{number}]"
+                raise AccountsError(file, toml.line_of(key, where), key, "needs times with their zone")
 
 
 def _delegation(
@@ -176,11 +205,26 @@ def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = (
         if one.aliases:
             lines.append(f"aliases = [{', '.join(map(_quoted, one.aliases))}]")
         lines.append(f'language = "{one.language}"')
+        if one.scram:
+            lines.append(f"scram = {_quoted(one.scram)}")
+        for app in one.app:
+            lines += _app_lines(one.address, app)
     for given in delegations:
         lines += ["", "[[delegation]]", f"address = {_quoted(given.address)}", f"to = {_quoted(given.to)}"]
         lines += [f"owner = {_quoted(given.owner)}", f"ends = {given.ends.isoformat()}"]
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.replace(path, ("\n".join(lines) + "\n").encode(), mode=durable.PRIVATE)
+
+
+def without_apps(one: Row) -> Row:
+    """The account with no app password left; sessions that one of them opened end within a minute."""
+    return msgspec.structs.replace(one, app=())
+
+
+def _app_lines(address: str, app: App) -> Iterator[str]:
+    yield f"[[account.{_quoted(address)}.app]]"
+    yield from (f"{name} = {_quoted(getattr(app, name))}" for name in ("id", "label", "hash", "scram"))
+    yield from (f"{name} = {getattr(app, name).isoformat()}" for name in ("created", "expires"))
 
 
 def _quoted(text: str) -> str:
