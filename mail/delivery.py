@@ -7,6 +7,7 @@ re-parsed, only dots are stuffed; a bare CR, LF or NUL never leaves.
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,14 +16,16 @@ from hudhud.clock import SYSTEM, Clock
 from hudhud.settings import Delivery as Limits
 from mail.attempt import Attempt, Stage
 from mail.carry.connection import Answer, Connection, Features, Lost, printable
+from mail.carry.failover import Broke, Failures, elsewhere
 from mail.carry.parcel import Parcel
-from mail.carry.pool import Pool
+from mail.carry.pool import NotSecure, Pool
 from mail.route import Hop, Target
 
 CHUNK = 256 * 1024  # octets written at once
 DATA_WAIT = 120.0  # seconds for 354; RFC 5321 section 4.5.3.2.4
 BLOCK_WAIT = 180.0  # seconds for one block to be taken; section 4.5.3.2.5
 FINAL_WAIT = 600.0  # seconds for the reply to the final dot; section 4.5.3.2.6
+MAX_SESSIONS = 3  # hosts of one next hop that may put us off before the message waits for its next turn
 
 _PATH = re.compile(rb'(?:"(?:[^\x00-\x1f\x7f"\\]|\\[^\x00-\x1f\x7f])*"|[^\x00-\x20\x7f<>"])*\Z')
 _PARAMETER = re.compile(r"[!-~]{1,500}\Z")
@@ -41,7 +44,7 @@ class Delivery:
         clock: Clock = SYSTEM,
     ) -> None:
         self._limits, self._clock = limits, clock
-        self._pool = Pool(limits, helo, tls or {}, dial)
+        self._pool = Pool(limits, helo, tls or {}, dial, clock)
 
     def features(self, hop: Hop) -> Features | None:
         """What the next hop offered when we last spoke to it; None where that is not known."""
@@ -53,24 +56,52 @@ class Delivery:
         objection = await asyncio.to_thread(unsendable, parcel) if large else unsendable(parcel)
         if objection:
             return self._all(parcel, f"5.6.0 {objection}", hop.name, "local", permanent=True)
-        failed = ""
-        for target in hop.targets:
-            for fresh in (False, True):
-                try:
-                    line = await self._pool.take(hop, target, fresh=fresh)
-                except Lost as lost:
-                    failed = f"4.4.1 {target.name}: {lost}"
-                    break
-                reused = line.messages > 0
-                wait = self._limits.reply_timeout_s
-                result = await _Exchange(parcel, hop, target, line, within=wait, clock=self._clock).run()
+        put_off: tuple[Attempt, ...] | None = None
+        sessions, failures = 0, Failures()
+        for target in self._order(hop):
+            try:
+                result = await self._try(parcel, hop, target)
+            except Lost as lost:
+                failures.note(target, lost)
+                continue
+            if not elsewhere(result):
+                return result
+            sessions += 1
+            put_off = result if put_off is None or put_off[0].permanent else put_off
+            if sessions >= MAX_SESSIONS:
+                break
+        if put_off is not None:
+            return put_off
+        reply, permanent = failures.words(requiretls=parcel.requiretls)
+        return self._all(parcel, reply, hop.name, failures.stage, permanent=permanent)
+
+    def _order(self, hop: Hop) -> list[Target]:
+        """By preference, equal ones shuffled, where a connection waits first; what was silent a moment ago last."""
+        if len(hop.targets) == 1:
+            return list(hop.targets)
+        pool = self._pool
+
+        def rank(one: Target) -> tuple[bool, int, bool, float]:
+            return pool.silent(one), one.preference, not pool.idle(hop, one), random.random()  # noqa: S311 - spreads load
+
+        return sorted(hop.targets, key=rank)
+
+    async def _try(self, parcel: Parcel, hop: Hop, target: Target) -> tuple[Attempt, ...]:
+        """The attempts at one address; Lost where nothing was said of the message."""
+        for fresh in (False, True):
+            line = await self._pool.take(hop, target, fresh=fresh, requiretls=parcel.requiretls)
+            if parcel.requiretls and hop.protocol == "smtp" and not line.features.requiretls:
                 self._pool.give_back(hop, target, line)
-                if result is not None:
-                    return result
-                failed = f"4.4.2 {target.name}: {line.lost}"
-                if not reused:  # an old connection that broke says nothing of the host
-                    break
-        return self._all(parcel, failed or "4.4.4 the next hop has no address", hop.name, "connect")
+                raise NotSecure("it does not offer REQUIRETLS, which the sender asked for (RFC 8689)")
+            reused = line.messages > 0
+            wait = self._limits.reply_timeout_s
+            result = await _Exchange(parcel, hop, target, line, within=wait, clock=self._clock).run()
+            self._pool.give_back(hop, target, line)
+            if result is not None:
+                return result
+            if not reused:  # an old connection that broke says nothing of the host
+                break
+        raise Broke(line.lost)
 
     async def close(self) -> None:
         """End every idle connection."""
@@ -234,6 +265,8 @@ def mail_command(parcel: Parcel, features: Features) -> bytes:
         words.append(b"BODY=8BITMIME")
     if parcel.utf8:
         words.append(b"SMTPUTF8")
+    if parcel.requiretls and features.requiretls:
+        words.append(b"REQUIRETLS")
     if features.dsn:
         words += _parameters(RET=parcel.ret, ENVID=parcel.envid)
     return b" ".join(words) + b"\r\n"

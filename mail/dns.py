@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
@@ -29,12 +30,25 @@ FAILURE_TTL = 5.0  # seconds a SERVFAIL or TIMEOUT is kept, so that a dead serve
 NEGATIVE_TTL = 60.0  # seconds; RFC 2308 section 5 advises at most hours
 
 
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """An answer, whether a trusted resolver validated it (DNSSEC), and the name at the end of its aliases."""
+
+    answer: Answer
+    secure: bool = False
+    name: str = ""
+
+
 class Resolver(Protocol):
     """Answers about names; never raises for what the DNS does. An implementation gives `ask`."""
 
     async def ask(self, name: str, kind: Kind) -> Answer:
         """The records of one type."""
         ...
+
+    async def proven(self, name: str, kind: Kind) -> Proven:
+        """The same, with what is known of its truth; here nothing is."""
+        return Proven(await self.ask(name, kind), False, canonical(name))
 
     async def txt(self, name: str) -> Answer:
         """TXT records, each with its strings joined."""
@@ -78,9 +92,10 @@ def preference(record: str) -> tuple[int, str]:
 class ZoneResolver(Resolver):
     """Answers from a table {"name": {"TXT": […], "MX": […]}}; a failure's name may stand for records or for a name."""
 
-    def __init__(self, zone: Mapping[str, object]) -> None:
-        """DnsError names the key of what is no record."""
+    def __init__(self, zone: Mapping[str, object], *, secure: Collection[str] = ()) -> None:
+        """`secure` are names whose answers count as validated. DnsError names the key of what is no record."""
         self._zone = {canonical(name): _rows(name, value) for name, value in zone.items()}
+        self._secure = frozenset(map(canonical, secure))
 
     @classmethod
     def load(cls, path: Path) -> ZoneResolver:
@@ -94,20 +109,24 @@ class ZoneResolver(Resolver):
         return cls(value)
 
     async def ask(self, name: str, kind: Kind) -> Answer:
-        asked = canonical(name)
+        return (await self.proven(name, kind)).answer
+
+    async def proven(self, name: str, kind: Kind) -> Proven:
+        asked, secure = canonical(name), True
         for _ in range(MAX_CNAMES):
+            secure = secure and asked in self._secure
             rows = self._zone.get(asked, self._wildcard(asked))
             if rows is None:
-                return () if self._exists(asked) else "NXDOMAIN"
+                return Proven(() if self._exists(asked) else "NXDOMAIN", secure, asked)
             if isinstance(rows, str):
-                return rows
+                return Proven(rows, False, asked)
             if kind in rows or "CNAME" not in rows:
-                return rows.get(kind, ())
+                return Proven(rows.get(kind, ()), secure, asked)
             alias = rows["CNAME"]
             if isinstance(alias, str) or not alias:
-                return alias
+                return Proven(alias, secure, asked)
             asked = canonical(alias[0])
-        return "SERVFAIL"
+        return Proven("SERVFAIL", False, asked)
 
     def _wildcard(self, name: str) -> Mapping[str, Answer] | Failure | None:
         _, _, above = name.partition(".")
@@ -159,11 +178,11 @@ class Cache:
     """Answers with their end, bounded; the oldest used goes first. `hits` and `evicted` count."""
 
     def __init__(self, entries: int, clock: Clock = SYSTEM) -> None:
-        self._rows: OrderedDict[tuple[str, str], tuple[float, Answer]] = OrderedDict()
+        self._rows: OrderedDict[tuple[str, str], tuple[float, Proven]] = OrderedDict()
         self._entries, self._clock = entries, clock
         self.hits = self.misses = self.evicted = 0
 
-    def get(self, name: str, kind: str) -> Answer | None:
+    def get(self, name: str, kind: str) -> Proven | None:
         row = self._rows.get((name, kind))
         if row is None or row[0] <= self._clock.monotonic():
             self.misses += 1
@@ -172,7 +191,7 @@ class Cache:
         self.hits += 1
         return row[1]
 
-    def put(self, name: str, kind: str, answer: Answer, ttl: float) -> None:
+    def put(self, name: str, kind: str, answer: Proven, ttl: float) -> None:
         self._rows[name, kind] = (self._clock.monotonic() + ttl, answer)
         self._rows.move_to_end((name, kind))
         while len(self._rows) > self._entries:
@@ -189,6 +208,9 @@ class LiveResolver(Resolver):
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     async def ask(self, name: str, kind: Kind) -> Answer:
+        return (await self.proven(name, kind)).answer
+
+    async def proven(self, name: str, kind: Kind) -> Proven:
         asked = canonical(name)
         known = self.cache.get(asked, kind)
         if known is not None:
@@ -197,21 +219,25 @@ class LiveResolver(Resolver):
         self.cache.put(asked, kind, answer, min(ttl, self._settings.cache_max_ttl_s))
         return answer
 
-    async def _ask(self, name: str, kind: Kind) -> tuple[Answer, float]:
+    async def _ask(self, name: str, kind: Kind) -> tuple[Proven, float]:
         import dns.exception
+        import dns.flags
         import dns.resolver
 
         try:
             found = await self._server().resolve(name, kind, raise_on_no_answer=False)
         except dns.resolver.NXDOMAIN:
-            return "NXDOMAIN", NEGATIVE_TTL
+            return Proven("NXDOMAIN"), NEGATIVE_TTL
         except dns.exception.Timeout:
-            return "TIMEOUT", FAILURE_TTL
+            return Proven("TIMEOUT"), FAILURE_TTL
         except (dns.exception.DNSException, OSError, ValueError):
-            return "SERVFAIL", FAILURE_TTL
+            return Proven("SERVFAIL"), FAILURE_TTL
+        secure = self._settings.trusted and bool(found.response.flags & dns.flags.AD)
+        end = canonical(found.canonical_name.to_text())
         if found.rrset is None:
-            return (), NEGATIVE_TTL
-        return _shown(kind, [_record(kind, row) for row in found.rrset]), float(found.rrset.ttl)
+            return Proven((), secure, end), NEGATIVE_TTL
+        records = _shown(kind, [_record(kind, row) for row in found.rrset])
+        return Proven(records, secure, end), float(found.rrset.ttl)
 
     def _server(self) -> dns.asyncresolver.Resolver:
         if self._resolver is None:
@@ -221,9 +247,12 @@ class LiveResolver(Resolver):
 
 def _server(settings: Dns) -> dns.asyncresolver.Resolver:
     import dns.asyncresolver
+    import dns.flags
     import dns.nameserver
 
     resolver = dns.asyncresolver.Resolver(configure=not settings.nameservers)
+    if settings.trusted:
+        resolver.set_flags(dns.flags.RD | dns.flags.AD)  # RFC 6840 section 5.7: tell us whether it was validated
     resolver.lifetime = settings.timeout_s
     resolver.timeout = min(settings.timeout_s, 2.0)
     if settings.nameservers:

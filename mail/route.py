@@ -1,19 +1,20 @@
 """Where the mail of a domain goes next: the registry's next hop for a body's domain, the MX records for others.
 
-RFC 5321 sections 5.1 and 4.1.3 (literals), RFC 7505 (null MX).
+RFC 5321 sections 5.1 and 4.1.3 (literals), RFC 7505 (null MX), RFC 7672 (TLSA records of mail hosts).
 """
 
 from __future__ import annotations
 
 import ipaddress
-import random
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from hudhud.clock import SYSTEM, Clock
-from hudhud.entity import Entity, Registry
-from mail.dns import Resolver, failed, preference
+from hudhud.entity import Entity, NextHop, NextHopTLS, Protocol, Registry
+from mail import dane
+from mail.dns import Answer, Resolver, failed, preference
 
 MAX_TARGETS = 10  # addresses of one next hop that are tried in one attempt
 CACHE_SECONDS = 60.0  # how long a way that was found by DNS is used again
@@ -23,11 +24,16 @@ SMTP_PORT = 25
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One address to try. `host` is the name that a certificate must show."""
+    """One address to try. `host` is the name that a certificate must show, `tlsa` its usable validated records.
+
+    () where it has records that nobody can use, None where it has none. Those of equal `preference` share the load.
+    """
 
     host: str
     address: str
     port: int
+    preference: int = 0
+    tlsa: tuple[dane.Tlsa, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -37,14 +43,21 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """A next hop: everything with the same `key` shares connections, limits and the circuit breaker."""
+    """A next hop: everything with the same `key` shares connections, limits and the circuit breaker.
+
+    `names` may stand on its certificate beside a target's host, which counts only where `host_counts`: where the
+    registry or validated DNS gave it. `foreign`: it lies behind the international link.
+    """
 
     key: str
     name: str
-    protocol: Literal["smtp", "lmtp"]
-    tls: Literal["none", "may", "verify"]
+    protocol: Protocol
+    tls: NextHopTLS
     targets: tuple[Target, ...]
     entity: str = ""
+    names: tuple[str, ...] = ()
+    host_counts: bool = True
+    foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,7 @@ class NoWay:
 
     permanent: bool
     reply: str
+    foreign: bool = False  # what could not be asked lies behind the international link
 
 
 class Routes:
@@ -100,30 +114,30 @@ class Routes:
             return Hop(f"smtp:{entity.code}", entity.code, "smtp", "may", targets, entity.code)
         if not is_address(hop.host):
             return None
-        return Hop(
-            f"{hop.protocol}:{hop.host}:{hop.port}:{hop.tls}",
-            hop.host,
-            hop.protocol,
-            hop.tls,
-            (Target(hop.host, hop.host, hop.port),),
-            entity.code,
-        )
+        return Hop(_key(hop), hop.host, hop.protocol, hop.tls, (Target(hop.host, hop.host, hop.port),), entity.code)
 
     async def _ask(self, domain: str) -> Hop | NoWay:
         entity = self._registry().by_domain(domain)
         if entity is not None and entity.next_hop is not None:
             return await self._named(entity)
         if domain.startswith("["):
-            return literal(domain)
-        records = await self._names.mx(domain)
+            way = literal(domain)
+            if isinstance(way, NoWay):
+                return way
+            if self._here(way.name, way.name):
+                return NoWay(True, f"5.4.6 {domain} is this relay itself")
+            return replace(way, foreign=self._foreign(way.targets))
+        found = await self._names.proven(domain, "MX")
+        records = found.answer
         if records == "NXDOMAIN":
             return NoWay(True, f"5.1.2 the domain {domain} does not exist")
         if isinstance(records, str):
-            return NoWay(False, f"4.4.3 the DNS does not answer for {domain} ({records})")
+            abroad = self._registry().is_national_domain(domain) is not True
+            return NoWay(False, f"4.4.3 the DNS does not answer for {domain} ({records})", abroad)
         exchangers = tuple(map(preference, records)) or ((0, domain),)
         if any(host == "." for _, host in exchangers):
             return NoWay(True, f"5.1.10 the domain {domain} takes no mail (null MX)")
-        return await self._by_mx(domain, exchangers, entity)
+        return await self._by_mx(domain, exchangers, entity, secure=found.secure)
 
     async def _named(self, entity: Entity) -> Hop | NoWay:
         hop = entity.next_hop
@@ -132,28 +146,85 @@ class Routes:
         if isinstance(addresses, str) or not addresses:
             why = addresses if isinstance(addresses, str) else "it has no address"
             return NoWay(False, f"4.4.4 the next hop {hop.host} of {entity.code} is not found ({why})")
-        targets = tuple(Target(hop.host, address, hop.port) for address in addresses[:MAX_TARGETS])
-        return Hop(
-            f"{hop.protocol}:{hop.host}:{hop.port}:{hop.tls}", hop.host, hop.protocol, hop.tls, targets, entity.code
-        )
+        try:
+            tlsa = await dane.records(self._names, hop.host, hop.port)
+        except dane.NotKnown as problem:
+            return NoWay(False, f"4.4.3 {problem}")
+        targets = tuple(Target(hop.host, address, hop.port, tlsa=tlsa) for address in addresses[:MAX_TARGETS])
+        return Hop(_key(hop), hop.host, hop.protocol, hop.tls, targets, entity.code)
 
-    async def _by_mx(self, domain: str, exchangers: tuple[tuple[int, str], ...], entity: Entity | None) -> Hop | NoWay:
-        ours = min((preference for preference, host in exchangers if host in self._own), default=None)
-        usable = [(number, host) for number, host in exchangers if ours is None or number < ours]
-        if not usable:
-            return NoWay(True, f"5.4.6 the mail of {domain} would come back to this relay")
+    async def _by_mx(
+        self, domain: str, exchangers: tuple[tuple[int, str], ...], entity: Entity | None, *, secure: bool
+    ) -> Hop | NoWay:
+        ours = min((number for number, host in exchangers if host in self._own), default=None)
         targets: list[Target] = []
-        unsure = False
-        for _, host in sorted(usable, key=lambda pair: (pair[0], random.random())):  # noqa: S311 - spreads load
-            if len(targets) < MAX_TARGETS:
-                found = await self._names.addresses(host)
-                unsure = unsure or failed(found)
-                addresses = () if isinstance(found, str) else found
-                targets += (Target(host, a, SMTP_PORT) for a in addresses if a not in self._own)
+        unsure = ""
+        for number, host in sorted(exchangers):
+            if len(targets) >= MAX_TARGETS or (ours is not None and number >= ours):
+                break
+            addresses: Answer = await self._names.addresses(host)
+            if isinstance(addresses, str):
+                unsure = unsure or (f"no mail host of {domain} is found ({addresses})" if failed(addresses) else "")
+                continue
+            if any(self._here(host, one) for one in addresses):
+                ours = number  # what is as good as we are or worse would send it back (RFC 5321 section 5.1)
+                targets = [one for one in targets if one.preference < number]
+                break
+            try:
+                tlsa = await dane.records(self._names, host, SMTP_PORT) if secure else None
+            except dane.NotKnown as problem:
+                unsure = unsure or str(problem)
+                continue
+            targets += (Target(host, one, SMTP_PORT, number, tlsa) for one in addresses)
+        if not targets and ours is not None:
+            return NoWay(True, f"5.4.6 the mail of {domain} would come back to this relay")
         if not targets:
-            return NoWay(not unsure, f"{'4.4.3' if unsure else '5.4.4'} no mail host of {domain} has an address")
+            abroad = bool(unsure) and self._registry().is_national_domain(domain) is not True
+            words = f"4.4.3 {unsure}" if unsure else f"5.4.4 no mail host of {domain} has an address"
+            return NoWay(not unsure, words, abroad)
+        return self._secured(domain, tuple(targets[:MAX_TARGETS]), entity, secure=secure)
+
+    def _secured(self, domain: str, targets: tuple[Target, ...], entity: Entity | None, *, secure: bool) -> Hop:
+        """With the TLS that was agreed for the domain; domains of the same hosts and terms share a hop."""
+        policy = self._registry().tls_policy(domain)
+        tls = policy.tls if policy else "may"
+        checked = tls != "may" or any(one.tlsa for one in targets)
+        names = (domain, f".{domain}", *(policy.names if policy else ())) if checked else ()
         code = entity.code if entity is not None else ""
-        return Hop(f"mx:{domain}", min(usable)[1], "smtp", "may", tuple(targets[:MAX_TARGETS]), code)
+        hosts = ",".join(dict.fromkeys(f"{one.preference}/{one.host}" for one in targets))
+        key = "|".join(("mx:" + hosts, tls, "dnssec" * secure, code, *names))
+        foreign = entity is None and self._foreign(targets)
+        return Hop(key, targets[0].host, "smtp", tls, targets, code, names, secure, foreign)
+
+    def _foreign(self, targets: Iterable[Target]) -> bool:
+        registry = self._registry()
+        return not any(registry.is_national_address(one.address) for one in targets)
+
+    def _here(self, host: str, address: str) -> bool:
+        return host in self._own or address in self._own or is_local(address)
+
+
+def _key(hop: NextHop) -> str:
+    return f"{hop.protocol}:{hop.host}:{hop.port}:{hop.tls}"
+
+
+@lru_cache(maxsize=4096)
+def is_local(address: str) -> bool:
+    """Whether the address is one of this machine's, the loopback ones included."""
+    parsed = ipaddress.ip_address(address)
+    nobodys = "100::1" if parsed.version == 6 else "192.0.0.8"  # RFC 6666, RFC 7600: on no machine
+    anything = _binds(nobodys)  # net.ipv4.ip_nonlocal_bind: binding proves nothing here
+    return parsed.is_loopback or parsed.is_unspecified or (not anything and _binds(address))
+
+
+def _binds(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def literal(domain: str) -> Hop | NoWay:

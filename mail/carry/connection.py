@@ -6,13 +6,15 @@ import asyncio
 import re
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, Final, cast
 
 MAX_LINE = 4096  # octets of one reply line; RFC 5321 section 4.5.3.1.5 allows 512
 MAX_LINES = 200  # lines of one reply
 MAX_TEXT = 1000  # characters of a reply that are kept
 QUIT_WAIT = 5.0  # seconds for the answer to QUIT
+_DER: Final = 2  # _ssl.ENCODING_DER
 
 _SIZE = re.compile(r"[0-9]{1,20}\Z")
 _LINE = re.compile(rb"([2345][0-9]{2})([ -]|\Z)(.*)\Z", re.DOTALL)
@@ -48,6 +50,7 @@ class Features:
     eight_bit: bool = False
     utf8: bool = False
     dsn: bool = False
+    requiretls: bool = False
     offers_size: bool = False
     size: int | None = None
 
@@ -65,6 +68,7 @@ class Features:
             eight_bit="8BITMIME" in offered,
             utf8="SMTPUTF8" in offered,
             dsn="DSN" in offered,
+            requiretls="REQUIRETLS" in offered,
             offers_size="SIZE" in offered,
             size=(int(size) or None) if _SIZE.match(size) else None,  # SIZE 0: no limit (RFC 1870 section 4)
         )
@@ -83,6 +87,7 @@ class Connection(asyncio.Protocol):
         self.features = Features()
         self.messages = 0  # transactions begun on it
         self.tls = ""
+        self.proven = False  # whether its certificate was checked, by authorities or by DANE
         self.lost = ""  # why it is of no more use
         self.closed = False
         self._max_reply_bytes = max_reply_bytes
@@ -190,6 +195,20 @@ class Connection(asyncio.Protocol):
         self.features = Features()  # RFC 3207 section 4.2: forget what was said in the clear
         version = secured.get_extra_info("ssl_object")
         self.tls = (version.version() or "") if version is not None else ""
+
+    def certificate(self) -> Mapping[str, Any]:
+        """What the next hop's certificate says, where its chain was verified; else nothing."""
+        secured = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        return (secured.getpeercert() or {}) if secured is not None else {}
+
+    def chain(self) -> list[bytes]:
+        """The certificates that the next hop showed (DER), its own first."""
+        secured = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if secured is None:
+            return []
+        if hasattr(secured, "get_unverified_chain"):  # public from Python 3.13 on
+            return list(secured.get_unverified_chain() or ())
+        return [one.public_bytes(_DER) for one in secured._sslobj.get_unverified_chain() or ()]
 
     def quit(self) -> None:
         """Say QUIT and close once it is answered, or after QUIT_WAIT seconds; does not wait."""

@@ -69,4 +69,4 @@ def parcel(stored: Stored, waiting: tuple[Waiting, ...], content: bytes) -> Parc
     utf8 = not (stored.sender.isascii() and all(one.address.isascii() for one in to))
     if stored.smtputf8 and not utf8:
         utf8 = not split(content)[0].isascii()
-    return Parcel(stored.sender, to, content, stored.body, utf8, stored.ret, stored.envid)
+    return Parcel(stored.sender, to, content, stored.body, utf8, stored.ret, stored.envid, stored.requiretls)

@@ -25,3 +25,4 @@ class Parcel:
     utf8: bool = False  # whether an address or the header needs SMTPUTF8 (RFC 6531)
     ret: str | None = None
     envid: str | None = None
+    requiretls: bool = False  # only by verified TLS, to who offers REQUIRETLS (RFC 8689)

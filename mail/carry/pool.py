@@ -1,4 +1,4 @@
-"""Connections to next hops, opened, greeted, secured as the registry asks, and kept a while for the next message."""
+"""Connections to next hops, opened, greeted, secured as it must be, and kept a while for the next message."""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ import ssl
 from collections.abc import Callable, Mapping
 
 from hudhud import log
+from hudhud.clock import SYSTEM, Clock
 from hudhud.settings import Delivery as Limits
+from mail.carry import assurance
+from mail.carry.assurance import Need
 from mail.carry.connection import Connection, Features, Lost, open_connection
 from mail.route import Hop, Target
 
 TLS_WAIT = 30.0  # seconds for a handshake
+PLAIN_SECONDS = 3600.0  # how long a host whose TLS failed is spoken to in the clear where that may be
+MAX_NOTED = 10_000  # addresses of which something is remembered
 
 _log = log.get(__name__)
+
+
+class NotSecure(Lost):
+    """It answers, but not as securely as it must."""
 
 
 class Pool:
@@ -25,25 +34,51 @@ class Pool:
         helo: str,
         tls: Mapping[str, ssl.SSLContext],
         dial: Callable[[str, int], tuple[str, int]],
+        clock: Clock = SYSTEM,
     ) -> None:
-        self._limits, self._tls, self._dial = limits, tls, dial
+        self._limits, self._tls, self._dial, self._clock = limits, tls, dial, clock
         self._helo = helo.encode("ascii")
         self._idle: dict[tuple[str, Target], list[Connection]] = {}
+        self._plain: dict[tuple[str, int], float] = {}  # until when
+        self._silent: dict[tuple[str, int], float] = {}  # addresses that did not answer, until when they come last
         self.features: dict[str, Features] = {}
 
-    async def take(self, hop: Hop, target: Target, *, fresh: bool = False) -> Connection:
+    async def take(self, hop: Hop, target: Target, *, fresh: bool = False, requiretls: bool = False) -> Connection:
         """A connection that is ready for MAIL: the one used last, else (or if `fresh`) a new one. Lost for none."""
+        wanted = assurance.need(hop, target, requiretls=requiretls)
         waiting = self._idle.get((hop.key, target), [])
-        while waiting and not fresh:
-            line = waiting.pop()
-            if line.idle is not None:
-                line.idle.cancel()
-                line.idle = None
-            if not line.lost:
-                return line
-        line = await self._open(hop, target, secure=hop.tls != "none")
+        for place in range(len(waiting) - 1, -1, -1) if not fresh else ():
+            line = waiting[place]
+            if line.proven or wanted not in ("verify", "dane"):
+                del waiting[place]
+                if line.idle is not None:
+                    line.idle.cancel()
+                    line.idle = None
+                if not line.lost:
+                    return line
+        try:
+            line = await self._open(hop, target, wanted)
+        except NotSecure:
+            raise
+        except Lost:
+            self._note(self._silent, target, self._limits.unreachable_s)
+            raise
+        self._silent.pop((target.address, target.port), None)
         self.features[hop.key] = line.features
         return line
+
+    def idle(self, hop: Hop, target: Target) -> bool:
+        """Whether a connection waits to be used."""
+        return bool(self._idle.get((hop.key, target)))
+
+    def silent(self, target: Target) -> bool:
+        """Whether the address did not answer a moment ago."""
+        return self._silent.get((target.address, target.port), 0.0) > self._clock.monotonic()
+
+    def _note(self, memory: dict[tuple[str, int], float], target: Target, seconds: float) -> None:
+        if len(memory) >= MAX_NOTED:
+            memory.clear()
+        memory[target.address, target.port] = self._clock.monotonic() + seconds
 
     def give_back(self, hop: Hop, target: Target, line: Connection) -> None:
         """Keep it for the next message, or end it where it has served enough."""
@@ -82,7 +117,7 @@ class Pool:
             line.idle.cancel()
         line.quit()
 
-    async def _open(self, hop: Hop, target: Target, *, secure: bool) -> Connection:
+    async def _open(self, hop: Hop, target: Target, wanted: Need) -> Connection:
         host, port = self._dial(target.address, target.port)
         limits = self._limits
         line = await open_connection(
@@ -90,21 +125,25 @@ class Pool:
         )
         try:
             await self._greet(line, hop)
-            if secure:
-                await self._secure(line, hop, target)
+            if wanted != "none" and not self._spoken_plain(target, wanted):
+                await self._secure(line, hop, target, wanted)
         except asyncio.CancelledError:
             line.abort("we stopped")
             raise
-        except _TLSFailed as failed:
+        except NotSecure as failed:
             line.abort(str(failed))
-            if hop.tls == "verify":
-                raise Lost(str(failed)) from None
-            _log.warning("TLS failed, going on in the clear as the registry allows", hop=hop.key, problem=str(failed))
-            return await self._open(hop, target, secure=False)
+            if wanted != "may":
+                raise
+            _log.warning("TLS failed, going on in the clear as it may be", hop=hop.name, problem=str(failed))
+            self._note(self._plain, target, PLAIN_SECONDS)
+            return await self._open(hop, target, "none")
         except Lost:
             line.quit()
             raise
         return line
+
+    def _spoken_plain(self, target: Target, wanted: Need) -> bool:
+        return wanted == "may" and self._plain.get((target.address, target.port), 0.0) > self._clock.monotonic()
 
     async def _greet(self, line: Connection, hop: Hop) -> None:
         greeting = await line.answer(self._limits.reply_timeout_s)
@@ -121,31 +160,33 @@ class Pool:
             raise Lost(f"it refused our greeting: {answer.text}")
         line.features = Features.read(answer.lines)
 
-    async def _secure(self, line: Connection, hop: Hop, target: Target) -> None:
-        context = self._tls.get(hop.tls)
+    async def _secure(self, line: Connection, hop: Hop, target: Target, wanted: Need) -> None:
+        if wanted == "dane" and not target.tlsa:
+            raise NotSecure("it has no TLSA record that was validated and can be used, which is asked for")
+        context = self._tls.get("verify" if wanted == "verify" else "may")
         if context is None or not line.features.starttls:
-            if hop.tls == "verify":
-                raise _TLSFailed("it offers no STARTTLS, which the registry asks for")
+            if wanted != "may":
+                raise NotSecure("it offers no STARTTLS, which is asked for")
             return
         answer = await line.ask(b"STARTTLS\r\n", self._limits.reply_timeout_s)
         if answer.code != 220:
-            raise _TLSFailed(f"it refused STARTTLS: {answer.text}")
+            raise NotSecure(f"it refused STARTTLS: {answer.text}")
         try:
             await line.secure(context, target.host, TLS_WAIT)
         except Lost as lost:
-            raise _TLSFailed(str(lost)) from None
+            raise NotSecure(str(lost)) from None
+        if problem := assurance.objection(line, hop, target, wanted, self._clock.now()):
+            raise NotSecure(problem)
+        line.proven = wanted in ("verify", "dane")
         await self._hello(line, hop)
-
-
-class _TLSFailed(Exception):  # noqa: N818 - what the world did, like Lost
-    """The next hop cannot do TLS as it should."""
 
 
 def tls_contexts(ca: str | None = None) -> Mapping[str, ssl.SSLContext]:
     """The contexts for `may` and `verify`; `ca` is the file of the authorities for `verify`, None the system's."""
     verify = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=ca)
+    verify.check_hostname = False  # more than one name may be right: mail/carry/assurance.py looks at them
     verify.minimum_version = ssl.TLSVersion.TLSv1_2
     may = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-    may.check_hostname = False  # RFC 7435: unauthenticated TLS is better than none where the registry asks no more
+    may.check_hostname = False  # RFC 7435: unauthenticated TLS is better than none where nobody asks for more
     may.verify_mode = ssl.CERT_NONE
     return {"may": may, "verify": verify}

@@ -126,6 +126,7 @@ async def test_a_permanent_refusal_is_told_in_both_languages(house, sinks) -> No
     assert (blocks[1]["Action"], blocks[1]["Status"]) == ("failed", "5.1.1")
     assert blocks[1]["Diagnostic-Code"] == "smtp; 550 5.1.1 No such user here"
     assert b"Subject: x" in base64.b64decode(returned.get_payload())
+    await wait_for(lambda: len(house.events()) == 3)
     assert [e["event"]["action"] for e in house.events()] == ["accepted", "bounced", "delivered"]
 
 
