@@ -13,6 +13,7 @@ from hudhud.prefix import Address, Prefix, PrefixTable
 NetworkClass = Literal["server", "staff", "public"]
 Protocol = Literal["smtp", "lmtp"]
 NextHopTLS = Literal["none", "may", "verify", "dane"]
+ServerKind = Literal["exchange", "zimbra", "postfix", "mailman", "printer", "application", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,24 @@ class TlsPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class MailServer:
+    """A server of a body's own that hands mail in without logging in: known by an address or a client certificate.
+
+    `certificates` are names on a verified certificate (lower case), or the SHA-256 fingerprint of any (64 hex digits).
+    `senders` are the domains (with those below) and addresses that it may use; empty: all of its body. `lists`: posts
+    of others go through it. `messages_per_minute` 0 is what the node allows a server.
+    """
+
+    name: str
+    kind: ServerKind
+    addresses: tuple[Prefix, ...] = ()
+    certificates: tuple[str, ...] = ()
+    senders: frozenset[str] = frozenset()
+    lists: bool = False
+    messages_per_minute: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Entity:
     """A public body. Domains are A-labels in lower case."""
 
@@ -67,6 +86,7 @@ class Entity:
     next_hop: NextHop | None
     diwan: str
     contacts: tuple[Contact, ...]
+    servers: tuple[MailServer, ...] = ()
 
     def name(self, language: Language) -> str:
         return self.name_ar if language == "ar" else self.name_en
@@ -127,6 +147,8 @@ class Registry:
     tls_policies: Mapping[str, TlsPolicy] = field(default_factory=dict)
     _domains: Mapping[str, Entity] = field(default_factory=dict)
     _networks: PrefixTable[tuple[Entity, Network]] = field(default_factory=PrefixTable)
+    _servers: PrefixTable[tuple[Entity, MailServer]] = field(default_factory=PrefixTable)
+    _certificates: Mapping[str, tuple[Entity, MailServer]] = field(default_factory=dict)
 
     def entity(self, code: str) -> Entity:
         """The body with that code; KeyError where there is none."""
@@ -150,6 +172,28 @@ class Registry:
     def is_national_address(self, address: str | Address) -> bool:
         """Whether the address lies in a national prefix."""
         return self.national_prefixes.longest(_address(address)) is not None
+
+    def is_official_address(self, address: str | Address) -> bool:
+        """Whether it is national, or a body's own wherever it stands: a registered server, or an embassy's network that
+        is not a public one."""
+        one = _address(address)
+        if self.is_national_address(one) or self._servers.longest(one) is not None:
+            return True
+        owner = self.by_address(one)
+        return owner is not None and owner[1].kind != "public"
+
+    def server_by_address(self, address: str | Address) -> tuple[Entity, MailServer] | None:
+        """The server that is registered with that address, longest prefix first."""
+        return self._servers.longest(_address(address))
+
+    def server_by_certificate(self, shown: str) -> tuple[Entity, MailServer] | None:
+        """The server that is registered with that name on a certificate, or that fingerprint."""
+        return self._certificates.get(shown)
+
+    @property
+    def knows_certificates(self) -> bool:
+        """Whether any server is known by its certificate, so that it is worth asking for one."""
+        return bool(self._certificates)
 
     def is_national_domain(self, domain: str) -> bool | None:
         """True for a body's or a listed national service's domain; None under a national suffix, where the addresses

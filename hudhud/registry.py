@@ -19,10 +19,12 @@ from hudhud.entity import (
     Protocol,
     Registry,
     TlsPolicy,
-    a_label,
+    suffixes,
 )
 from hudhud.i18n import Language
 from hudhud.prefix import Prefix, PrefixError, PrefixTable, read_cidr, read_delegated
+from hudhud.reading import Reader
+from hudhud.servers import ServerRow, certificate_table, read_servers, server_table
 
 FILE = "registry.toml"
 
@@ -60,6 +62,7 @@ class _Entity(msgspec.Struct, forbid_unknown_fields=True):
     next_hop: _NextHop | None = None
     diwan: str = ""
     contacts: list[_Contact] = []
+    servers: list[ServerRow] = []
 
 
 class _Country(msgspec.Struct, forbid_unknown_fields=True):
@@ -86,36 +89,11 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     tls_policy: list[_TlsPolicy] = []
 
 
-class _Reader:
-    """One pass over registry.toml: every step knows the lines, so every error names one."""
-
-    def __init__(self, data: bytes) -> None:
-        self.document, self.where = toml.read(FILE, data)
-
-    def error(self, key: str, problem: str) -> RegistryError:
-        return RegistryError(FILE, toml.line_of(key, self.where), key, problem)
-
-    def domain(self, key: str, text: str) -> str:
-        try:
-            return a_label(text)
-        except ValueError as error:
-            raise self.error(key, str(error)) from None
-
-    def domains(self, key: str, texts: list[str]) -> frozenset[str]:
-        return frozenset(self.domain(key, text) for text in texts)
-
-    def prefix(self, key: str, text: str) -> Prefix:
-        try:
-            return ipaddress.ip_network(text)
-        except ValueError as error:
-            raise self.error(key, f"{error}; write a prefix such as 192.0.2.0/24") from None
-
-
 def parse_registry(files: Mapping[str, bytes], *, version: str = "") -> Registry:
     """The registry of a release's files. RegistryError names file, line and key; nothing is loaded by halves."""
     if FILE not in files:
         raise RegistryError(FILE, 0, "", "is missing from the registry's files")
-    reader = _Reader(files[FILE])
+    reader = Reader(FILE, files[FILE])
     document = toml.convert(reader.document, _Document, file=FILE, where=reader.where)
     country = document.country
     entities = {code: _entity(reader, code, value) for code, value in document.entity.items()}
@@ -136,10 +114,12 @@ def parse_registry(files: Mapping[str, bytes], *, version: str = "") -> Registry
         tls_policies=_tls_policies(reader, document.tls_policy),
         _domains=_domain_table(reader, entities, country),
         _networks=_network_table(reader, entities),
+        _servers=server_table(reader, entities),
+        _certificates=certificate_table(reader, entities),
     )
 
 
-def _tls_policies(reader: _Reader, rows: list[_TlsPolicy]) -> Mapping[str, TlsPolicy]:
+def _tls_policies(reader: Reader, rows: list[_TlsPolicy]) -> Mapping[str, TlsPolicy]:
     table: dict[str, TlsPolicy] = {}
     for row in rows:
         names = tuple(
@@ -153,7 +133,7 @@ def _tls_policies(reader: _Reader, rows: list[_TlsPolicy]) -> Mapping[str, TlsPo
     return table
 
 
-def _entity(reader: _Reader, code: str, value: object) -> Entity:
+def _entity(reader: Reader, code: str, value: object) -> Entity:
     key = f"entity.{code}"
     if not code.isascii() or not code.replace("-", "").isalnum():
         raise reader.error(key, "a national code is made of ASCII letters, digits and hyphens")
@@ -185,6 +165,7 @@ def _entity(reader: _Reader, code: str, value: object) -> Entity:
         else None,
         diwan=row.diwan,
         contacts=tuple(Contact(c.role, c.name, c.email, c.phone, c.language) for c in row.contacts),
+        servers=read_servers(reader, f"{key}.servers", row.servers),
     )
 
 
@@ -196,7 +177,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _national(reader: _Reader, country: _Country, files: Mapping[str, bytes]) -> Iterator[Prefix]:
+def _national(reader: Reader, country: _Country, files: Mapping[str, bytes]) -> Iterator[Prefix]:
     for text in country.national_prefixes:
         yield reader.prefix("country.national_prefixes", text)
     for name in country.prefix_files:
@@ -209,7 +190,7 @@ def _national(reader: _Reader, country: _Country, files: Mapping[str, bytes]) ->
             raise RegistryError(name, error.line, "", error.problem) from None
 
 
-def _domain_table(reader: _Reader, entities: Mapping[str, Entity], country: _Country) -> dict[str, Entity]:
+def _domain_table(reader: Reader, entities: Mapping[str, Entity], country: _Country) -> dict[str, Entity]:
     table: dict[str, Entity] = {}
     services = {*country.foreign_services, *country.national_services}
     for entity in entities.values():
@@ -221,10 +202,15 @@ def _domain_table(reader: _Reader, entities: Mapping[str, Entity], country: _Cou
             if domain in table:
                 raise reader.error(f"entity.{entity.code}.domains", f"{domain} already belongs to {table[domain].code}")
             table[domain] = entity
+    for entity in entities.values():
+        for sender in (sender for server in entity.servers for sender in server.senders):
+            domain = sender.rpartition("@")[2]
+            if next((table[above] for above in suffixes(domain) if above in table), None) is not entity:
+                raise reader.error(f"entity.{entity.code}.servers", f"{sender} is in no domain of {entity.code}")
     return table
 
 
-def _network_table(reader: _Reader, entities: Mapping[str, Entity]) -> PrefixTable[tuple[Entity, Network]]:
+def _network_table(reader: Reader, entities: Mapping[str, Entity]) -> PrefixTable[tuple[Entity, Network]]:
     owners: dict[Prefix, Entity] = {}
     for entity in entities.values():
         for network in entity.networks:
