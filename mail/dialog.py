@@ -25,7 +25,7 @@ from mail.session.grammar import ParameterError, parse_mail_command, parse_rcpt_
 from mail.session.incoming import Incoming
 from mail.session.login import Login
 from mail.session.transaction import Transaction
-from mail.session.wire import HungUp, TooSlow, Wire
+from mail.session.wire import Endless, HungUp, TooSlow, Wire
 from mail.verdict import Reply
 
 REST_S: Final = 10.0  # how long the end of a message that is refused already is waited for
@@ -59,7 +59,7 @@ class Dialog:
         self.idle = False  # between two commands
         self._commands: Mapping[bytes, Callable[[bytes], Awaitable[None]]] = {
             b"EHLO": self._ehlo, b"HELO": self._helo_, b"MAIL": self._mail, b"RCPT": self._rcpt, b"DATA": self._data,
-            b"RSET": self._rset, b"NOOP": self._noop, b"VRFY": self._vrfy, b"HELP": self._help, b"QUIT": self._quit,
+            b"RSET": self._rset, b"QUIT": self._quit,
             b"STARTTLS": self._starttls, b"AUTH": self._auth,
         }  # fmt: skip
 
@@ -77,6 +77,9 @@ class Dialog:
         except TooSlow:
             self._house.limits.hit(limits.TIMEOUT)
             self._wire.send(answers.TIMED_OUT)
+        except Endless:
+            self._house.limits.hit(limits.LINE)
+            self._wire.send(answers.ENDLESS)
         except HungUp:
             pass
         finally:
@@ -86,13 +89,15 @@ class Dialog:
         if self.closing:
             self._goodbye(answers.CLOSING)
         self.idle = True
-        line = await self._wire.line(answers.MAX_LINE, self._settings.command_timeout_s)
+        line = await self._wire.line(sasl.MAX_LINE, self._settings.command_timeout_s)
         self.idle = False
         verb, _, argument = (line or b"").partition(b" ")
+        if line is not None and len(line) > answers.MAX_LINE and verb.upper() != b"AUTH":  # RFC 4954 section 4
+            line, verb = None, b""
         command = self._commands.get(verb.upper())
         try:
             if command is None:
-                self._misuse(answers.UNREADABLE if line is None else answers.UNKNOWN)
+                self._misuse(answers.UNREADABLE if line is None else answers.plain(verb))
             else:
                 await command(argument.strip(b" "))
         except HungUp:
@@ -110,7 +115,9 @@ class Dialog:
         offers.append("ENHANCEDSTATUSCODES")
         if self._wire.tls is None:
             offers.append("STARTTLS")
-        elif self._wire.listener != "mx" and self._account is None:
+        if self._requiretls:
+            offers.append("REQUIRETLS")
+        if self._wire.tls is not None and self._wire.listener != "mx" and self._account is None:
             offers.append(f"AUTH {' '.join(sasl.MECHANISMS)}")
         lines = [self._settings.hostname, *offers]
         self._wire.send(*(f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)))
@@ -135,9 +142,9 @@ class Dialog:
             self._misuse(refusal)
             return
         try:
-            command = parse_mail_command(argument)
+            command = parse_mail_command(argument, requiretls=self._requiretls)
         except (PathError, ParameterError) as error:
-            self._misuse(_reply_to(error))
+            self._misuse(answers.wrong(error, utf8=550))
             return
         if self._account is not None:
             self._account = self._house.login.current(self._account)
@@ -149,6 +156,11 @@ class Dialog:
         if isinstance(begun, Transaction):
             self._transaction = begun
         wire.send(answers.MAIL_OK if isinstance(begun, Transaction) else begun)
+
+    @property
+    def _requiretls(self) -> bool:
+        """RFC 8689 is for sessions in TLS."""
+        return self._settings.requiretls and self._wire.tls is not None
 
     def _not_yet(self) -> Reply | None:
         """What must come before MAIL."""
@@ -166,7 +178,7 @@ class Dialog:
         try:
             recipient = parse_rcpt_command(argument, smtputf8=transaction.mail.smtputf8)
         except (PathError, ParameterError) as error:
-            self._misuse(_reply_to(error))
+            self._misuse(answers.wrong(error))
             return
         self._wire.send(await self._house.relay.rcpt(transaction, recipient))
 
@@ -182,7 +194,10 @@ class Dialog:
         self._wire.send(answers.READY)
         settings = self._settings
         incoming = Incoming(
-            limit=settings.max_message_bytes, memory=settings.memory_body_bytes, folder=self._house.folder
+            limit=settings.max_message_bytes,
+            memory=settings.memory_body_bytes,
+            folder=self._house.folder,
+            header=settings.max_header_bytes,
         )
         try:
             await self._read(incoming)
@@ -209,8 +224,8 @@ class Dialog:
                     self._goodbye(incoming.problem)
                 raise
             rest = incoming.feed(chunk)
-        if incoming.problem is not None and incoming.size > settings.max_message_bytes:
-            self._house.limits.hit(limits.SIZE)
+        if incoming.hit:
+            self._house.limits.hit(incoming.hit)
         self._wire.unread(rest)
 
     async def _rset(self, argument: bytes) -> None:
@@ -219,15 +234,6 @@ class Dialog:
             return
         self._end()
         self._wire.send(answers.OK)
-
-    async def _noop(self, _: bytes) -> None:
-        self._misuse(answers.OK)
-
-    async def _vrfy(self, _: bytes) -> None:
-        self._misuse(answers.CANNOT_VERIFY)
-
-    async def _help(self, _: bytes) -> None:
-        self._misuse(answers.HELP)
 
     async def _quit(self, argument: bytes) -> None:
         if argument:
@@ -246,7 +252,7 @@ class Dialog:
 
     async def _auth(self, argument: bytes) -> None:
         if self._wire.listener == "mx":
-            self._misuse(answers.UNKNOWN)
+            self._misuse(answers.NOT_OFFERED)
             return
         if refusal := self._no_login():
             self._misuse(refusal)
@@ -266,7 +272,9 @@ class Dialog:
             return answers.HELLO_FIRST
         if self._wire.tls is None:
             return answers.NO_CLEAR_LOGIN
-        return answers.NESTED if self._account is not None or self._transaction is not None else None
+        if self._account is not None:
+            return answers.LOGGED_IN
+        return answers.NESTED if self._transaction is not None else None
 
     # endings
 
@@ -287,9 +295,3 @@ class Dialog:
     def _goodbye(self, reply: Reply) -> None:
         self._wire.send(reply)
         raise HungUp
-
-
-def _reply_to(error: PathError | ParameterError) -> Reply:
-    if isinstance(error, ParameterError):
-        return Reply(error.code, error.enhanced, error.problem)
-    return Reply(553, error.enhanced, str(error))

@@ -45,6 +45,8 @@ SESSIONS_NETWORK: Final = "max_sessions_per_network"
 RECIPIENTS: Final = "max_recipients"
 COMMANDS: Final = "max_commands"
 JUNK: Final = "max_junk_commands"
+LINE: Final = "max_line_bytes"
+HEADER: Final = "max_header_bytes"
 SIZE: Final = "max_message_bytes"
 TIMEOUT: Final = "command_timeout_s"
 DATA_TIMEOUT: Final = "data_timeout_s"
@@ -52,6 +54,7 @@ NAMES: Final = (
     *(MESSAGES_ACCOUNT, MESSAGES_ADDRESS, RECIPIENTS_ACCOUNT, AUTH_ACCOUNT, AUTH_ADDRESS, SESSIONS, SESSIONS_ADDRESS),
     *(RECIPIENTS, COMMANDS, JUNK, SIZE, TIMEOUT, DATA_TIMEOUT, NOTICES, FAULTS),
     *(MESSAGES_NETWORK, MESSAGES_RECIPIENT, CONNECTIONS_ADDRESS, CONNECTIONS_NETWORK, SESSIONS_NETWORK),
+    *(LINE, HEADER),
 )
 """Every limit of the sessions, in the order of its counter in the file. Append only: a name's place is in files that
 workers of another version read too."""

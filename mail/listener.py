@@ -21,12 +21,12 @@ from hudhud import log
 from mail.dialog import Dialog, House
 from mail.envelope import Listener
 from mail.session.answers import CLOSING, full_house
-from mail.session.wire import HungUp, TooSlow
+from mail.session.wire import Endless, HungUp, TooSlow
 from mail.verdict import Reply
 
 UNREAD: Final = 256 * 1024  # octets that we take before they are asked for
 UNSENT: Final = 64 * 1024  # octets of replies that a client may leave unread before we wait for it
-ENDLESS: Final = 64 * 1024  # octets without a line end that count as one line
+ENDLESS: Final = 64 * 1024  # octets without a line end that end the session
 FAIR: Final = 32  # commands that one client may have answered before others get a turn
 POLLS: Final = 2  # rounds of the loop before the greeting, in which what was sent too early is seen
 HANDSHAKE_S: Final = 30.0
@@ -72,8 +72,7 @@ class Session(SMTP):
         while (end := self._input.find(b"\n", seen)) < 0:
             seen = len(self._input)
             if seen > ENDLESS:
-                del self._input[:]
-                return None
+                raise Endless
             if seen > limit and not cut:
                 cut = True
             await self._wait(until - self.loop.time())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from mail import limits
+from mail.envelope import PathError
+from mail.session.grammar import ParameterError
 from mail.verdict import Reply
 
 MAX_LINE: Final = 2048  # octets of a command; RFC 5321 section 4.5.3.1.4 and the parameters of every extension
@@ -15,12 +17,15 @@ BYE: Final = Reply(221, "2.0.0", "Bye")
 NO_ARGUMENT: Final = Reply(501, "5.5.4", "That command has no argument")
 UNREADABLE: Final = Reply(500, "5.5.2", f"Not a command: lines end with CR LF and have at most {MAX_LINE} octets")
 UNKNOWN: Final = Reply(500, "5.5.1", "No such command here")
+NOT_OFFERED: Final = Reply(502, "5.5.1", "That command is not offered here")
+ENDLESS: Final = Reply(421, "4.7.0", "A line without an end; good bye")
 HELLO_FIRST: Final = Reply(503, "5.5.1", "Say EHLO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")
 NO_RECIPIENT: Final = Reply(554, "5.5.1", "No recipient was taken")
 NESTED: Final = Reply(503, "5.5.1", "A transaction is open; say RSET first")
 TLS_FIRST: Final = Reply(530, "5.7.0", "Say STARTTLS first")
 AUTH_FIRST: Final = Reply(530, "5.7.0", "Log in first")
+LOGGED_IN: Final = Reply(503, "5.5.1", "You are logged in")
 TLS_ALREADY: Final = Reply(503, "5.5.1", "TLS is on already")
 GONE: Final = Reply(421, "4.7.0", "The account is no longer there")
 TOO_EARLY: Final = Reply(554, "5.5.0", "Protocol error: you sent on before this reply (RFC 2920)")
@@ -33,7 +38,8 @@ MAIL_OK: Final = Reply(250, "2.1.0", "OK")
 NO_NAME: Final = Reply(501, "5.5.4", "Say it with your host name")
 GO_AHEAD: Final = Reply(220, "2.0.0", "Go ahead")
 NO_CLEAR_LOGIN: Final = Reply(538, "5.7.11", "Say STARTTLS first")
-
+_PLAIN: Final = {b"NOOP": OK, b"VRFY": CANNOT_VERIFY, b"HELP": HELP}
+_ELSEWHERE: Final = frozenset({b"BDAT", b"BURL", b"ETRN", b"ATRN", b"EXPN", b"TURN", b"SEND", b"SOML", b"SAML"})
 _CONNECTIONS: Final = {
     limits.SESSIONS: "of all clients",
     limits.SESSIONS_ADDRESS: "of your address",
@@ -48,6 +54,18 @@ _SLOWER: Final = {
     limits.MESSAGES_RECIPIENT: Reply(450, "4.2.1", "This recipient gets too many messages now; try again in a minute"),
     limits.RECIPIENTS_ACCOUNT: Reply(450, "4.7.1", "Too many recipients of this account; try again in a minute"),
 }
+
+
+def plain(verb: bytes) -> Reply:
+    """To a command that changes nothing, is known to SMTP but not offered, or is none (RFC 5321 section 4.2.4)."""
+    return _PLAIN.get(verb.upper()) or (NOT_OFFERED if verb.upper() in _ELSEWHERE else UNKNOWN)
+
+
+def wrong(error: PathError | ParameterError, *, utf8: int = 553) -> Reply:
+    """RFC 5321 section 4.2.3, RFC 6409 section 5.1; `utf8` is the code of RFC 6531 section 3.5 for the command."""
+    if isinstance(error, ParameterError):
+        return Reply(error.code, error.enhanced, error.problem)
+    return Reply(utf8 if error.enhanced == "5.6.7" else 501, error.enhanced, str(error))
 
 
 def full_house(limit: str) -> Reply:

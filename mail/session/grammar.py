@@ -1,4 +1,4 @@
-"""The grammar of MAIL and RCPT with their parameters, on bytes: RFC 5321, 1870, 3461, 4954, 6152, 6531. Pure."""
+"""The grammar of MAIL and RCPT with their parameters, on bytes: RFC 5321, 1870, 3461, 4954, 6152, 6531, 8689. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from mail.envelope import Address, PathError, Recipient, parse_path
 MAX_ORCPT = 500  # characters, RFC 3461 section 4.2
 MAX_ENVID = 100  # characters, RFC 3461 section 4.4
 
-_COMMAND = re.compile(rb'(?i:(FROM|TO)):[ ]*<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?: +(.*?))? *', re.DOTALL)
+_COMMAND = re.compile(rb'(?i:(FROM|TO)):[ ]*<((?:"(?:[^"\\]|\\.)*"|[^<>"])*)>(?: +(.*))?', re.DOTALL)
 _PARAMETER = re.compile(rb"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~\x80-\xff]+))?")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})+")
+_HEXCHAR = re.compile(r"\+([0-9A-F]{2})")
 _ORCPT_TYPE = re.compile(r"[A-Za-z0-9-]+")
+_HEXPOINT = (
+    r"[01][1-9]|10|20|2B|3D|7F|5C|[89A-F][0-9A-F]|[1-9A-F][0-9A-F]{2}|[1-9A-CE-F][0-9A-F]{3}|D[0-7][0-9A-F]{2}"
+    r"|[1-9A-F][0-9A-F]{4}|10[0-9A-F]{4}"
+)
+_EMBEDDED = rf"\\x\{{(?:{_HEXPOINT})\}}"
+_QCHAR = r"!-*,-<>-\[\]-~"
+_UTF8_XTEXT = re.compile(rf"(?:[{_QCHAR}]|{_EMBEDDED})+")  # RFC 6533 section 3
+_UTF8_UNITEXT = re.compile(rf"(?:[{_QCHAR}\u0080-\U0010ffff]|{_EMBEDDED})+")
 _NOTIFY = re.compile(r"NEVER|(?:SUCCESS|FAILURE|DELAY)(?:,(?:SUCCESS|FAILURE|DELAY)){0,2}")
 
 
@@ -36,16 +45,21 @@ class MailCommand:
     ret: str | None = None
     envid: str | None = None
     auth: str | None = None
+    requiretls: bool = False
 
 
-def parse_mail_command(argument: bytes, *, smtputf8: bool = True, dsn: bool = True) -> MailCommand:
-    """What follows "MAIL " on the line; `dsn`: whether RFC 3461's parameters are offered. PathError, ParameterError."""
+def parse_mail_command(
+    argument: bytes, *, smtputf8: bool = True, dsn: bool = True, requiretls: bool = False
+) -> MailCommand:
+    """What follows "MAIL " on the line; `dsn`, `requiretls`: whether RFC 3461's and 8689's parameters are offered.
+
+    PathError, ParameterError.
+    """
     path, parameters = _split(argument, b"FROM", "MAIL FROM:<address>")
     known = {"SIZE", "BODY", "AUTH"} | ({"SMTPUTF8"} if smtputf8 else set()) | ({"RET", "ENVID"} if dsn else set())
+    known |= {"REQUIRETLS"} if requiretls else set()
     _check_known(parameters, known)
-    utf8 = "SMTPUTF8" in parameters
-    if utf8 and parameters["SMTPUTF8"] is not None:
-        raise ParameterError("SMTPUTF8 has no value")
+    utf8, tls_only = _flag(parameters, "SMTPUTF8"), _flag(parameters, "REQUIRETLS")
     try:
         sender = parse_path(path, smtputf8=utf8)
     except PathError as error:
@@ -59,7 +73,8 @@ def parse_mail_command(argument: bytes, *, smtputf8: bool = True, dsn: bool = Tr
         smtputf8=utf8,
         ret=_one_of(parameters, "RET", ("FULL", "HDRS")),
         envid=_xtext(parameters, "ENVID", MAX_ENVID),
-        auth=_value(parameters, "AUTH"),
+        auth=_auth(parameters),
+        requiretls=tls_only,
     )
 
 
@@ -110,6 +125,12 @@ def _check_known(parameters: dict[str, str | None], known: set[str]) -> None:
             raise ParameterError(f"{name[:40]} is not offered here", code=555)
 
 
+def _flag(parameters: dict[str, str | None], name: str) -> bool:
+    if parameters.get(name) is not None:
+        raise ParameterError(f"{name} has no value")
+    return name in parameters
+
+
 def _value(parameters: dict[str, str | None], name: str) -> str | None:
     if name in parameters and parameters[name] is None:
         raise ParameterError(f"{name} needs a value")
@@ -141,8 +162,23 @@ def _xtext(parameters: dict[str, str | None], name: str, limit: int) -> str | No
     value = _value(parameters, name)
     if value is None:
         return None
-    if len(value) > limit or _XTEXT.fullmatch(value) is None:
-        raise ParameterError(f"{name} is xtext (RFC 3461 section 4) of at most {limit} characters")
+    if len(value) > limit or not _is_xtext(value):
+        raise ParameterError(f"{name} is xtext (RFC 3461 section 4) of at most {limit} printable characters")
+    return value
+
+
+def _is_xtext(value: str) -> bool:
+    """Whether it is xtext of printable ASCII, as RFC 3461 sections 4.2 and 4.4 ask of ORCPT and ENVID."""
+    if _XTEXT.fullmatch(value) is None:
+        return False
+    return all(" " <= chr(int(code, 16)) <= "~" for code in _HEXCHAR.findall(value))
+
+
+def _auth(parameters: dict[str, str | None]) -> str | None:
+    """RFC 4954 section 5: "<>", or a mailbox as xtext."""
+    value = _value(parameters, "AUTH")
+    if value is not None and value != "<>" and not _is_xtext(value):
+        raise ParameterError("AUTH is <> or a mailbox as xtext (RFC 4954 section 5)")
     return value
 
 
@@ -151,8 +187,11 @@ def _orcpt(parameters: dict[str, str | None], smtputf8: bool) -> str | None:
     if value is None:
         return None
     kind, _, rest = value.partition(";")
-    wide = smtputf8 and kind.lower() == "utf-8" and rest.isprintable() and rest != ""  # RFC 6533 section 3
-    right = _ORCPT_TYPE.fullmatch(kind) is not None and len(value) <= MAX_ORCPT
-    if not right or not (wide or _XTEXT.fullmatch(rest)):
+    if kind.lower() == "utf-8":
+        form = _UTF8_UNITEXT if smtputf8 else _UTF8_XTEXT
+        right = form.fullmatch(rest) is not None and rest.isprintable()
+    else:
+        right = _ORCPT_TYPE.fullmatch(kind) is not None and _is_xtext(rest)
+    if not right or len(value) > MAX_ORCPT:
         raise ParameterError(f"ORCPT is type;xtext (RFC 3461 section 4.2) of at most {MAX_ORCPT} characters")
     return value

@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
+from mail.limits import HEADER, SIZE
 from mail.verdict import Reply
 
 END: Final = b"\r\n.\r\n"
@@ -22,12 +23,16 @@ NUL: Final = Reply(554, "5.6.0", "A NUL octet is not taken (RFC 5322 section 4)"
 class Incoming:
     """One message on its way in: `feed` it chunks until it gives back what came behind the end."""
 
-    def __init__(self, *, limit: int, memory: int, folder: Path | None = None) -> None:
-        """`limit` and `memory` in octets; `folder` is where a large message lies, unnamed."""
+    def __init__(self, *, limit: int, memory: int, folder: Path | None = None, header: int | None = None) -> None:
+        """`limit`, `memory` and `header` (of the header, None: as `limit`) in octets; `folder` is where a large message
+        lies, unnamed."""
         self.size = 0  # octets of content so far, dots taken off
         self.came = 0  # octets that came in all
         self.problem: Reply | None = None
+        self.hit = ""  # the name of the limit that it is past
         self._limit, self._memory, self._folder = limit, memory, folder
+        self._header = limit if header is None else header
+        self._head_end: bytes | None = b"\r\n"  # what the header ended with so far; None behind it
         self._tail = b"\r\n"  # the line end of "DATA": a dot alone in the first line ends it too
         self._skip = len(self._tail)
         self._kept = bytearray()
@@ -74,11 +79,23 @@ class Incoming:
             piece = piece.replace(b"\r\n.", b"\r\n")
         if self._skip:
             self._skip, piece = max(0, self._skip - len(piece)), piece[self._skip :]
+        if self._head_end is not None:
+            self._measure_header(piece)
         self.size += len(piece)
-        if self.problem is None and self.size > self._limit:
-            self._refuse(too_large(self._limit))
+        if self.size > self._limit and not self.hit:
+            self.hit = SIZE
+            self._refuse(self.problem or too_large(self._limit))
         if self.problem is None:
             self._keep(piece)
+
+    def _measure_header(self, piece: bytes) -> None:
+        """A header that costs more than it can mean is not read further (it would be, by everything that judges)."""
+        before = self._head_end or b""
+        end = (before + piece).find(b"\r\n\r\n")
+        if self.size + (len(piece) if end < 0 else end) > self._header and self.problem is None:
+            self.hit = HEADER
+            self._refuse(header_too_large(self._header))
+        self._head_end = None if end >= 0 or self.problem is not None else (before + piece)[-3:]
 
     def _refuse(self, reply: Reply) -> None:
         self.problem = reply
@@ -98,6 +115,10 @@ class Incoming:
 def too_large(limit: int) -> Reply:
     """RFC 1870 section 6.1."""
     return Reply(552, "5.3.4", f"The message is larger than the {limit} octets that are taken here")
+
+
+def header_too_large(limit: int) -> Reply:
+    return Reply(552, "5.3.4", f"The header of the message is larger than the {limit} octets that are taken here")
 
 
 def _write(descriptor: int, data: bytes | bytearray) -> None:

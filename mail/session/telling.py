@@ -24,6 +24,7 @@ from mail.tell import notice
 from mail.tell.events import Teller
 from mail.tell.notice import Notice, Refused
 
+MAX_READ = 8192  # characters of a subject that are decoded
 MAX_SUBJECT = 120  # characters shown of the subject of the sender's own message
 
 _log = log.get(__name__)
@@ -113,9 +114,9 @@ def subject_of(message: Message) -> str:
     if field is None:
         return ""
     try:
-        text = str(make_header(decode_header(field.value)))
+        text = str(make_header(decode_header(field.value[:MAX_READ])))
     except (LookupError, ValueError):
-        text = field.value
+        text = field.value[:MAX_READ]
     text = "".join(c if c.isprintable() else " " for c in text).strip()
     return text if len(text) <= MAX_SUBJECT else f"{text[:MAX_SUBJECT]}…"
 

@@ -49,5 +49,5 @@ class Transaction:
         mail = self.mail
         return Envelope(
             mail.sender, tuple(recipients), self.client, self.account, self.received, body or mail.body, mail.smtputf8,
-            mail.ret, mail.envid,
+            mail.ret, mail.envid, mail.requiretls,
         )  # fmt: skip

@@ -16,6 +16,10 @@ class TooSlow(HungUp):
     """Nothing came in time."""
 
 
+class Endless(HungUp):
+    """A line came that has no end."""
+
+
 class Wire(Protocol):
     """A connection as the dialog sees it. Reading raises HungUp where the other side is gone, TooSlow late."""
 

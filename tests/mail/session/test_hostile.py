@@ -117,7 +117,7 @@ async def test_lines_that_are_no_commands_get_500(start: Any, line: bytes) -> No
 
 
 async def test_a_long_line_is_refused_and_an_endless_one_ends_the_session(start: Any) -> None:
-    async with start(max_junk_commands=5) as running:
+    async with start() as running:
         talk = await running.hello()
         assert (await talk.say(b"NOOP " + b"x" * 3000)).startswith("500 5.5.2")
         assert (await talk.say("NOOP")).startswith("250")

@@ -68,21 +68,21 @@ async def test_commands_out_of_order_are_refused_and_the_session_goes_on(start: 
             ("RCPT TO:<a@b.example>", "503"),
             ("MAIL FROM:<noor@freemail.example> BODY=BINARYMIME", "501"),
             ("MAIL FROM:<noor@freemail.example> REQUIRETLS", "555"),
-            ("MAIL FROM:<noor@@freemail.example>", "553"),
+            ("MAIL FROM:<noor@@freemail.example>", "501"),
             ("MAIL FROM:<noor@freemail.example>", "250"),
-            ("RCPT TO:<@relay.example:amal@finance.saba.example>", "553"),
-            ("RCPT TO:<amal@[192.0.2.1]>", "553"),
+            ("RCPT TO:<@relay.example:amal@finance.saba.example>", "501"),
+            ("RCPT TO:<amal@[192.0.2.1]>", "501"),
             ("RCPT TO:amal@finance.saba.example", "501"),
-            ("RCPT TO:<>", "553"),
+            ("RCPT TO:<>", "501"),
             ("RCPT TO:<amal@finance.saba.example> NOTIFY=NEVER,DELAY", "501"),
             ("RCPT TO:<amal@finance.saba.example>", "250"),
             ("RCPT TO:<noor@freemail.example>", "550"),
             ("NOOP anything", "250"),
             ("VRFY amal", "252"),
             ("HELP", "214"),
-            ("EXPN list", "500"),
-            ("BDAT 1 LAST", "500"),
-            ("AUTH PLAIN", "500"),
+            ("EXPN list", "502"),
+            ("BDAT 1 LAST", "502"),
+            ("AUTH PLAIN", "502"),
             ("QUIT now", "501"),
             ("QUIT", "221"),
         ):
@@ -160,7 +160,7 @@ async def test_eight_bits_go_on_as_8bitmime_whatever_the_client_said(start: Any)
 async def test_dsn_parameters_and_utf8_addresses_are_kept_as_they_were_written(start: Any) -> None:
     async with start() as running:
         talk = await running.hello()
-        assert (await talk.say("MAIL FROM:<نور@freemail.example>")).startswith("553 5.6.7")
+        assert (await talk.say("MAIL FROM:<نور@freemail.example>")).startswith("550 5.6.7")
         mail = "MAIL FROM:<نور@freemail.example> SMTPUTF8 RET=HDRS ENVID=Ab+2Bc BODY=8BITMIME SIZE=1000"
         assert (await talk.say(mail)).startswith("250")
         rcpt = "RCPT TO:<أمل@مالية.saba.example> NOTIFY=success,FAILURE ORCPT=rfc822;Amal+40x"
