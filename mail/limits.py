@@ -50,11 +50,15 @@ HEADER: Final = "max_header_bytes"
 SIZE: Final = "max_message_bytes"
 TIMEOUT: Final = "command_timeout_s"
 DATA_TIMEOUT: Final = "data_timeout_s"
+JUDGING: Final = "judge_timeout_s"
+SIZE_NOTICES: Final = "size_notices_per_hour"
+DSNS: Final = "dsns_per_hour_per_sender"
+DESTINATION: Final = "messages_per_minute_per_destination"
 NAMES: Final = (
     *(MESSAGES_ACCOUNT, MESSAGES_ADDRESS, RECIPIENTS_ACCOUNT, AUTH_ACCOUNT, AUTH_ADDRESS, SESSIONS, SESSIONS_ADDRESS),
     *(RECIPIENTS, COMMANDS, JUNK, SIZE, TIMEOUT, DATA_TIMEOUT, NOTICES, FAULTS),
     *(MESSAGES_NETWORK, MESSAGES_RECIPIENT, CONNECTIONS_ADDRESS, CONNECTIONS_NETWORK, SESSIONS_NETWORK),
-    *(LINE, HEADER),
+    *(LINE, HEADER, JUDGING, SIZE_NOTICES),
 )
 """Every limit of the sessions, in the order of its counter in the file. Append only: a name's place is in files that
 workers of another version read too."""
@@ -78,7 +82,10 @@ def rates(settings: Settings) -> Mapping[str, Rate]:
         Rate(AUTH_ACCOUNT, settings.auth_failures_per_hour, 3600),
         Rate(AUTH_ADDRESS, settings.auth_failures_per_hour, 3600),
         Rate(NOTICES, settings.notices_per_hour_per_account, 3600),
+        Rate(SIZE_NOTICES, 1, 3600),  # of one account and size: a mail program that tries again is told once
         Rate(FAULTS, MAX_FAULTS, 86_400),
+        Rate(DSNS, 1, 3600),  # of these two a share is taken: one part of as many as are allowed
+        Rate(DESTINATION, 1, 60),
     )
     return {rate.name: rate for rate in found}
 
