@@ -95,6 +95,63 @@ class Relay(Section, frozen=True):
     notices_per_hour_per_account: int = 60  # past it refusals are told by the SMTP reply only
 
 
+class Directory(Section, frozen=True):
+    """An LDAP server (or several that are equal) that knows the passwords of these domains."""
+
+    domains: tuple[str, ...]  # "*": every domain that no other table names
+    urls: tuple[str, ...]  # "ldaps://dc1.finance.saba.example", "ldap://…:389"; the next where one does not answer
+    starttls: bool = True  # of ldap:// addresses; false only on loopback
+    ca: str = ""  # file of the CA that signed the server's certificate; empty: the system's
+    dn: str = ""  # whom to bind as, "uid={local},ou=people,dc=finance,dc=saba"; or, where it is empty, search:
+    base: str = ""  # below which entry
+    filter: str = "(mail={address})"  # RFC 4515; {address}, {local} and {domain} of the log-in
+    bind_dn: str = ""  # who may search; empty: anonymous
+    password_file: str = ""  # its password, in a file that only the relay can read
+    addresses: tuple[str, ...] = ("mail",)  # attributes with the addresses of an account
+    timeout_s: float = 5.0  # seconds for one log-in in all
+    max_connections: int = 8  # per worker
+
+
+class Dovecot(Section, frozen=True):
+    """A Dovecot whose auth socket knows the passwords of these domains."""
+
+    domains: tuple[str, ...]
+    socket: str  # its unix socket, of type auth-client
+    timeout_s: float = 15.0  # Dovecot itself waits two seconds before it says no
+    max_pending: int = 64  # log-ins at once, per worker
+
+
+class Issuer(Section, frozen=True):
+    """Who issues OAuth tokens for these domains, and how a token is checked: by its signature, or by asking."""
+
+    domains: tuple[str, ...]
+    issuer: str  # the token's iss
+    audience: str  # the token's aud must name it
+    jwks: str = ""  # file or https address of its keys (RFC 7517)
+    introspection: str = ""  # or https address where tokens are asked about (RFC 7662)
+    client_id: str = ""  # who asks
+    secret_file: str = ""  # with which secret, in a file that only the relay can read
+    ca: str = ""  # file of the CA of these https addresses; empty: the system's
+    claim: str = "email"  # which claim is the account's address
+    scope: str = ""  # a scope that the token must have; it is told to clients that fail
+    algorithms: tuple[str, ...] = ("RS256", "PS256", "ES256", "EdDSA")
+    leeway_s: float = 60.0  # seconds that the issuer's clock may differ
+    timeout_s: float = 5.0
+    refresh_s: float = 3600.0  # keys at an address are read again; an unknown key is looked for at once
+
+
+class Auth(Section, frozen=True):
+    """Who checks a log-in. Domains that no table names are those of accounts.toml."""
+
+    mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN", "SCRAM-SHA-256", "XOAUTH2", "OAUTHBEARER")  # offered at most
+    ldap: dict[str, Directory] = {}
+    dovecot: dict[str, Dovecot] = {}
+    oauth: dict[str, Issuer] = {}
+    max_waiting: int = 32  # log-ins that one worker checks at once; the next is asked to come later
+    failure_s: float = 0.5  # a no comes at a whole multiple of it after the question, whatever the back end did
+    session_s: float = 3600.0  # how long a session lives on one log-in that LDAP, Dovecot or a token allowed
+
+
 class Spool(Section, frozen=True):
     """What is accepted and not yet delivered."""
 
@@ -102,6 +159,7 @@ class Spool(Section, frozen=True):
     max_bytes: int = 20_000 * MiB  # per node; past it 452
     min_free_bytes: int = 512 * MiB  # of the disk; below it 452
     trace_days: int = 90  # how long a message's path is kept (retention class trace)
+    trace_max_bytes: int = 100_000 * MiB  # of all paths, per node; past it the oldest days go before their time
 
 
 class Delivery(Section, frozen=True):
@@ -216,6 +274,7 @@ class Settings(Section, frozen=True):
     releases: Releases = Releases()
     dns: Dns = Dns()
     relay: Relay = Relay()
+    auth: Auth = Auth()
     spool: Spool = Spool()
     delivery: Delivery = Delivery()
     content: Content = Content()
