@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from hudhud import codec
 from hudhud.database import open_reader
 from hudhud.database import rows as read_rows
 from hudhud.event import format_time
+from mail.shelf.filters import Filter, numbers
 from mail.shelf.rows import Read
 from mail.shelf.stored import parse_queue_id, queue_id, shown_address, time_of, unpack_attempts
 
@@ -20,32 +20,12 @@ _COLUMNS = """m.number, m.kind, m.received, m.sender, m.account, m.entity, m.lis
     m.held_by, m.envelope, m.judgement, m.trace, m.acts"""
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What is listed; an empty field asks for nothing. `state` "" or "all" means every state.
-
-    `sender`, `recipient` and `account` are found anywhere in the address, whatever the case; `domain` is the
-    recipient's, exactly; `rule` held the message; `older_than` is seconds.
-    """
-
-    state: str = ""
-    sender: str = ""
-    recipient: str = ""
-    domain: str = ""
-    account: str = ""
-    rule: str = ""
-    older_than: float = 0.0
-
-
 def messages(read: Read, shard: int, wanted: Filter, now: float, limit: int = 100) -> list[dict[str, object]]:
     """The newest messages that fit, at most `limit`, without findings and trace."""
-    where, bindings = _where(wanted, now)
-    query = (
-        f"SELECT {_COLUMNS} FROM messages m {'WHERE ' if where else ''}{' AND '.join(where)} "  # noqa: S608 - our words
-        "ORDER BY m.number DESC LIMIT ?"
-    )
-    found = read(query, (*bindings, min(max(limit, 0), MAX_LISTED)))
-    return [_message(read, shard, row, full=False) for row in found]
+    chosen = numbers(read, wanted, now, min(max(limit, 0), MAX_LISTED))
+    marks = ", ".join(map(str, chosen))  # integers of ours
+    query = f"SELECT {_COLUMNS} FROM messages m WHERE m.number IN ({marks}) ORDER BY m.number DESC"  # noqa: S608
+    return [_message(read, shard, row, full=False) for row in read(query)]
 
 
 def message(read: Read, shard: int, text: str) -> dict[str, object] | None:
@@ -61,8 +41,9 @@ def counts(read: Read) -> dict[str, int]:
     """How many recipients wait and are held, and since when the oldest waits (seconds since 1970, 0 for none)."""
     queued = read("SELECT count(*), min(number) FROM recipients WHERE state = 'queued'")[0]
     held = read("SELECT count(*) FROM recipients WHERE state = 'held'")[0][0]
+    unjudged = read("SELECT count(*) FROM recipients WHERE state = 'unjudged'")[0][0]
     oldest = read("SELECT received FROM messages WHERE number = ?", (queued[1],)) if queued[0] else []
-    return {"queued": queued[0], "held": held, "oldest": int(oldest[0][0]) if oldest else 0}
+    return {"queued": queued[0], "held": held, "unjudged": unjudged, "oldest": int(oldest[0][0]) if oldest else 0}
 
 
 def last_outcomes(shards: Iterable[Path], window: int) -> list[tuple[str, ...]]:
@@ -85,38 +66,6 @@ def held_by_rule(read: Read, shard: int, rule: str) -> list[str]:
     query = "SELECT number, held_by FROM recipients WHERE state = 'held' ORDER BY number"
     numbers = {number: None for number, rules in read(query) if rule in codec.decode(rules)}
     return [queue_id(shard, number) for number in numbers]
-
-
-def _where(wanted: Filter, now: float) -> tuple[list[str], list[object]]:
-    parts: list[str] = []
-    values: list[object] = []
-    inner: list[str] = []
-    of_recipient: list[object] = []
-    if wanted.state and wanted.state != "all":
-        inner.append(f"r.state = '{wanted.state}'" if wanted.state in ("queued", "held") else "r.state = ?")
-        of_recipient += [] if wanted.state in ("queued", "held") else [wanted.state]
-    for clause, value in (
-        ("instr(lower(CAST(r.address AS TEXT)), ?) > 0", wanted.recipient.lower()),
-        ("r.domain = ?", wanted.domain.lower()),
-        ("EXISTS (SELECT 1 FROM json_each(r.held_by) WHERE value = ?)", wanted.rule),
-    ):
-        if value:
-            inner.append(clause)
-            of_recipient.append(value)
-    if inner:
-        parts.append(f"m.number IN (SELECT r.number FROM recipients r WHERE {' AND '.join(inner)})")  # noqa: S608 - our words
-        values += of_recipient
-    for clause, value in (
-        ("instr(lower(CAST(m.sender AS TEXT)), ?) > 0", wanted.sender.lower()),
-        ("instr(lower(m.account), ?) > 0", wanted.account.lower()),
-    ):
-        if value:
-            parts.append(clause)
-            values.append(value)
-    if wanted.older_than:
-        parts.append("m.received < ?")
-        values.append(now - wanted.older_than)
-    return parts, values
 
 
 def _message(read: Read, shard: int, row: Sequence[Any], *, full: bool) -> dict[str, object]:
@@ -166,7 +115,7 @@ def _recipient(row: Sequence[Any]) -> dict[str, object]:
     return {
         "address": shown_address(address),
         "state": state,
-        "next": format_time(time_of(due)) if state == "queued" else None,
+        "next": format_time(time_of(due)) if state in ("queued", "unjudged") else None,
         "tries": tries,
         "told_of_delay": bool(told),
         "released": bool(released),
@@ -189,5 +138,5 @@ def _recipient(row: Sequence[Any]) -> dict[str, object]:
 
 def _state(states: Sequence[str]) -> str:
     """One word for the whole message: what still waits counts before what is done, failure before success."""
-    order = ("held", "queued", "failed", "delivered", "deleted")
+    order = ("held", "unjudged", "queued", "failed", "delivered", "deleted")
     return next((state for state in order if state in states), "deleted")

@@ -34,11 +34,11 @@ def expire(connection: Connection, before: int) -> None:
 
 def find(read: Read, reference: str, number: int) -> dict[str, object] | None:
     """The refusal with that reference as one JSON-able object; None where there was none, or it is no longer kept."""
-    found = read("SELECT document FROM refusals WHERE number = ?", (number,))
-    if not found:
-        return None
-    return {
-        "id": reference,
-        "state": "refused",
-        "events": [codec.decode(bytes(row[0])) for row in found if isinstance(row[0], bytes)],
-    }
+    found = documents(read, number)
+    return {"id": reference, "state": "refused", "events": found} if found else None
+
+
+def documents(read: Read, number: int) -> list[object]:
+    """The events of what was refused under that reference."""
+    found = read("SELECT document FROM refusals WHERE number = ? ORDER BY rowid", (number,))
+    return [codec.decode(bytes(row[0])) for row in found if isinstance(row[0], bytes)]
