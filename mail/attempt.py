@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 # How far the try came; what failed before `mail` says something of the next hop, not of the message.
-Stage = Literal["local", "route", "connect", "mail", "rcpt", "data", "done"]
+Stage = Literal["judge", "local", "route", "connect", "mail", "rcpt", "data", "done"]
 
 _ENHANCED = re.compile(r"^(?:[245]\d\d[ -])?([245]\.\d{1,3}\.\d{1,3})\b")
 

@@ -36,10 +36,15 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     leak: Literal["tag", "hold", "reject"] = "reject"  # rule A: a foreign Reply-To and its like
     inbound: Inbound = "accept"  # rule C: mail from abroad
     impersonation: Strength = "hold"  # rule C: mail from abroad that says it comes from one of our bodies
+    dmarc: Strength = "hold"  # mail that fails the DMARC policy "reject" of From's domain ("quarantine" tags at most)
     max_size: int = 35 * MiB  # octets of DATA
     null_sender: bool = False  # whether accounts may send with an empty MAIL FROM
     ambiguous: Strength = "tag"  # mail programs would read different contents
     encrypted: Strength = "tag"  # an attachment that cannot be examined without its password
+    refusals: Literal["notice", "reply"] = "notice"  # how people hear that a recipient is forbidden; the rest is sent
+    faults: Literal["spool", "defer"] = "spool"  # what our own fault stops is kept and judged again, or answered 451
+    large_files_ar: str = ""  # the lawful way for what is too large, in Arabic …
+    large_files_en: str = ""  # … and in English (ASCII: it stands in SMTP replies)
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -7,45 +7,40 @@ SMTP, decides on content, or delivers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Relay as Settings
 from mail import limits, trace
 from mail.accounts import Account
+from mail.careful import Careful
 from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.facts import plain
 from mail.limits import Limits
 from mail.message import Message
+from mail.session import kindness
 from mail.session.answers import slower
 from mail.session.grammar import MailCommand
 from mail.session.incoming import too_large
-from mail.session.strikes import Strikes
 from mail.session.telling import Telling, subject_of
 from mail.session.transaction import Transaction
 from mail.shelf.room import SpoolFull
+from mail.shelf.stored import Own, State
 from mail.spool import Entry, Spool
 from mail.tell.notice import Refused
-from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
+from mail.verdict import Disposition, Judgement, Reply, Verdict
 
 RCPT_OK: Final = Reply(250, "2.1.5", "OK")
 FAULT: Final = Reply(451, "4.3.0", "A fault of this server; try again later")
 FULL: Final = Reply(452, "4.3.1", "The mail system is full; try again later")
 LOOP: Final = Reply(554, "5.4.6", "The message goes round in a loop")
 TOO_MANY: Final = Reply(452, "4.5.3", "Too many recipients; send the rest in another message")
-UNJUDGEABLE: Final = "H-CONTENT-01"
+STATES: Final[Mapping[Disposition, State]] = {Disposition.HOLD: "held", Disposition.DEFER: "unjudged"}
 
 _log = log.get(__name__)
-
-
-class Judge(Protocol):
-    """What the relay asks of mail.judging.Judging."""
-
-    async def at_rcpt(self, envelope: Envelope, recipient: Recipient, *, reference: str = "") -> Verdict: ...
-    async def at_data(self, message: Message, rcpt_verdicts: Sequence[Verdict]) -> Judgement: ...
 
 
 class Relay:
@@ -55,15 +50,14 @@ class Relay:
         self,
         *,
         spool: Spool,
-        judge: Judge,
+        judge: Careful,
         telling: Telling,
         limits: Limits,
-        strikes: Strikes,
         clock: Clock,
         settings: Settings,
     ) -> None:
         self._spool, self._judge, self._telling, self._limits = spool, judge, telling, limits
-        self._strikes, self._clock, self._settings = strikes, clock, settings
+        self._clock, self._settings = clock, settings
         self._postmaster = parse_path(settings.postmaster.encode(), smtputf8=True)
 
     def begin(self, client: Client, account: Account | None, mail: MailCommand) -> Transaction | Reply:
@@ -96,23 +90,28 @@ class Relay:
             return slower(limits.RECIPIENTS_ACCOUNT)
         if not self._limits.holds(limits.MESSAGES_RECIPIENT, plain(recipient.address)):
             return slower(limits.MESSAGES_RECIPIENT)
-        verdict = await self._judge.at_rcpt(transaction.envelope(), recipient, reference=transaction.reference)
+        envelope = transaction.envelope()
+        verdict = await self._judge.at_rcpt(envelope, recipient, reference=transaction.reference)
         transaction.refused.pop(raw, None)
-        if verdict.reply is None:
-            transaction.taken[raw] = recipient, verdict
+        if self._taken(transaction, envelope, verdict):
+            transaction.taken[raw] = recipient, replace(verdict, reply=None)
             return RCPT_OK
         transaction.refused[raw] = recipient, verdict
-        return verdict.reply
+        return verdict.reply or RCPT_OK
 
     async def data(self, transaction: Transaction, data: bytes) -> Reply:
         """DATA: the message is here to its last byte."""
         body = transaction.mail.body if data.isascii() else "8BITMIME"
-        message = Message.read(transaction.envelope(body=body), transaction.reference, data)
+        envelope = transaction.envelope(body=body)
+        if len(data) > self._settings.memory_body_bytes:  # hashing it would keep the other sessions waiting
+            message = await asyncio.to_thread(Message.read, envelope, transaction.reference, data)
+        else:
+            message = Message.read(envelope, transaction.reference, data)
         transaction.subject = subject_of(message) if transaction.account else ""
         if trace.loops(message, self._settings.hostname):
             return LOOP
         try:
-            judgement = await self.receive(message, transaction.verdicts)
+            judgement = await self.receive(message, transaction)
         except SpoolFull as error:
             _log.warning("no room", queue_id=message.queue_id, problem=str(error))
             return FULL
@@ -120,19 +119,23 @@ class Relay:
             _log.exception("receiving failed", queue_id=message.queue_id)
             return FAULT
         if judgement.stored:
-            self._limits.spend(limits.MESSAGES_RECIPIENT, (plain(r.address) for r, _ in transaction.taken.values()))
-        rejected = [v for v in judgement.verdicts if v.disposition is Disposition.REJECT]
-        transaction.told += [Refused.of(v, judgement.data_reply) for v in rejected]
-        held = [v for v in judgement.verdicts if v.disposition is Disposition.HOLD]
-        transaction.held += [Refused.of(v, judgement.data_reply) for v in held]
+            going = (v.recipient for v in judgement.verdicts if v.disposition < Disposition.REJECT)
+            named = transaction.taken
+            self._limits.spend(limits.MESSAGES_RECIPIENT, (plain(named[raw][0].address) for raw in going))
+        elif judgement.data_reply.code >= 500:
+            rejected = [v for v in judgement.verdicts if v.disposition is Disposition.REJECT]
+            transaction.told += [Refused.of(v, judgement.data_reply) for v in rejected]
         return judgement.data_reply
 
-    async def receive(self, message: Message, taken: Sequence[Verdict]) -> Judgement:
+    async def receive(self, message: Message, transaction: Transaction) -> Judgement:
         """Gather, judge, spool; the caller says 250 when this has returned."""
-        judgement = await self._judged(message, taken)
+        transaction.judged = True
+        judgement, policy = await self._judge.at_data(message, transaction.verdicts), self._telling.policy
+        later = kindness.taken_all_the_same(message.envelope, policy, judgement, message.queue_id)
+        judgement = replace(judgement, data_reply=later) if later is not None else judgement
         events = self._telling.teller.judged(message, judgement, self._clock.now())
         if judgement.stored:
-            await self._store(message, judgement, events)
+            await self._store(message, judgement, events, self._telling.notices(transaction, judgement))
         else:
             self._telling.events(events, message.queue_id)
         _log.info(
@@ -149,41 +152,34 @@ class Relay:
 
     def end(self, transaction: Transaction) -> None:
         """The transaction is over, however it went; nobody waits for what is told of it now."""
-        refused = [v for _, v in transaction.refused.values() if v.disposition is Disposition.REJECT]
-        transaction.told += [Refused.of(v, v.reply) for v in refused if v.reply is not None]
         self._telling.end(transaction)
 
-    async def _judged(self, message: Message, taken: Sequence[Verdict]) -> Judgement:
-        """The judgement. A message on which judging failed twice before is held, not deferred for five days."""
-        if self._strikes.given_up(message.sha256):
-            return _unjudgeable(message, taken)
-        try:
-            with self._strikes.judging(message.sha256):
-                async with asyncio.timeout(self._settings.judge_timeout_s):
-                    return await self._judge.at_data(message, taken)
-        except Exception:
-            if not self._strikes.failed(message.sha256):
-                raise
-            _log.exception("judging failed once too often", queue_id=message.queue_id)
-            return _unjudgeable(message, taken)
+    def _taken(self, transaction: Transaction, envelope: Envelope, verdict: Verdict) -> bool:
+        """Whether RCPT takes the recipient; what was found of it decides when DATA has come (mail/session/kindness.py).
 
-    async def _store(self, message: Message, judgement: Judgement, events: Sequence[bytes]) -> None:
-        """Message, verdicts and events in one transaction, on disk when this returns (invariant 1)."""
+        A notice that is promised is one of those that the account may still get this hour.
+        """
+        if verdict.reply is None:
+            return True
+        policy = self._telling.policy
+        if transaction.account is not None and kindness.by_notice(envelope, policy, verdict):
+            transaction.promised = transaction.promised or self._limits.take(limits.NOTICES, transaction.account.name)
+            return transaction.promised
+        return kindness.spools(envelope, policy, verdict)
+
+    async def _store(
+        self, message: Message, judgement: Judgement, events: Sequence[bytes], notices: Sequence[Own]
+    ) -> None:
+        """Message, verdicts, events and notices in one transaction, on disk when this returns (invariant 1)."""
         verdicts = {v.recipient: v.disposition for v in judgement.verdicts}
         entries = [
-            Entry(r, "held" if verdicts[r.address.raw] is Disposition.HOLD else "queued")
+            Entry(r, STATES.get(verdicts[r.address.raw], "queued"))
             for r in message.envelope.recipients
-            if verdicts[r.address.raw] < Disposition.DEFER
+            if verdicts[r.address.raw] is not Disposition.REJECT
         ]
         hostname = self._settings.hostname
-        above = trace.headers(message.envelope, message.queue_id, judgement, hostname=hostname)
+        above = trace.headers(
+            message.envelope, message.queue_id, judgement, hostname=hostname, authserv_id=self._settings.authserv_id
+        )
         edits = trace.edits(message, judgement, self._settings.authserv_id or hostname)
-        await self._spool.put(message, judgement, entries, events, trace=above, edits=edits)
-
-
-def _unjudgeable(message: Message, taken: Sequence[Verdict]) -> Judgement:
-    """Held for a person to look at, with what RCPT found."""
-    held = Finding("relay", UNJUDGEABLE, "1", Disposition.HOLD, "unjudgeable")
-    verdicts = tuple(Verdict(v.recipient, Disposition.HOLD, (*v.findings, held)) for v in taken)
-    findings = (*(f for v in taken for f in v.findings), held)
-    return Judgement(verdicts, Reply(250, "2.0.0", f"Accepted (ref {message.queue_id})"), findings)
+        await self._spool.put(message, judgement, entries, events, trace=above, edits=edits, own=notices)

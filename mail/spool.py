@@ -34,6 +34,7 @@ from mail.shelf.stored import (
     NewRecipient,
     Numbers,
     Own,
+    State,
     Stored,
     edited,
     new_recipient,
@@ -54,10 +55,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recipient for whom the message is stored, and whether it waits for delivery or for a person."""
+    """A recipient for whom the message is stored: it waits for delivery, for a person, or for a judgement."""
 
     recipient: Recipient
-    state: Literal["queued", "held"] = "queued"
+    state: State = "queued"
 
 
 class Spool:
@@ -97,8 +98,9 @@ class Spool:
         trace: bytes = b"",
         edits: Iterable[Edit] = (),
         bounce: bool | None = None,
+        own: Sequence[Own] = (),
     ) -> None:
-        """Durable when it returns; SpoolFull when there is no room. Dispatch is woken at once.
+        """Durable when it returns, with the notices that tell of it (`own`); SpoolFull when there is no room.
 
         `trace` are our header fields that go before the message, `edits` what gives way in it (invariant 3).
         `bounce`: whether a failure may be told to the sender; by default not on the MX port (no backscatter).
@@ -113,7 +115,7 @@ class Spool:
         )
         kept = summary(judgement)
         await self._store(
-            stored, recipients, message.data, judgement=kept, events=events, threads_rows=judgement.threads
+            stored, recipients, message.data, judgement=kept, events=events, threads_rows=judgement.threads, own=own
         )
 
     async def put_own(
@@ -258,9 +260,11 @@ class Spool:
         judgement: bytes = b"{}",
         events: Sequence[bytes] = (),
         threads_rows: Sequence[tuple[str, str, str]] = (),
+        own: Sequence[Own] = (),
     ) -> None:
         self.room.check(len(data))
-        sealed = any(one.state == "held" for one in recipients)
+        mine = [(*self._own(one), one) for one in own]
+        sealed = any(one.state in ("held", "unjudged") for one in recipients)
         body = await self._write_body(stored.queue_id, data, sealed)
         rules = {rule for one in recipients for rule in one.held_by}
 
@@ -269,9 +273,14 @@ class Spool:
             if threads_rows:
                 threads.remember(connection, threads_rows, stored.received)
             journal.append(connection, events)
+            for notice, to, one in mine:
+                rows.insert(connection, notice, to, Body(one.data, None, None))
 
         try:
-            with self.fresh.storing(stored, recipients, data):
+            with ExitStack() as unseen:
+                unseen.enter_context(self.fresh.storing(stored, recipients, data))
+                for notice, to, one in mine:
+                    unseen.enter_context(self.fresh.storing(notice, to, one.data))
                 await self.commit(work)
         except Exception:
             if body.file is not None:

@@ -26,6 +26,7 @@ from hudhud.cli import Exit
 from hudhud.clock import SYSTEM, Clock
 from hudhud.keys import SigningKey
 from hudhud.settings import Settings
+from mail.careful import Careful
 from mail.content.examine import Examiner
 from mail.control import Control
 from mail.dialog import HEAVY, House
@@ -86,6 +87,7 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         closing.callback(audit.close)
         judging = Judging(live, resolver, threads, clock, settings)
         closing.push_async_callback(judging.close)
+        careful = Careful(judging, strikes, limits, settings.relay)
         accounts = LiveAccounts(settings.path("accounts.toml"))
         watch = Watch(ground, live=live, accounts=accounts, judging=judging, number=place.number, own=own)
         closing.push_async_callback(watch.close)
@@ -100,10 +102,9 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         closing.push_async_callback(telling.settle)
         relay = Relay(
             spool=own.spool,
-            judge=judging,
+            judge=careful,
             telling=telling,
             limits=limits,
-            strikes=strikes,
             clock=clock,
             settings=settings.relay,
         )

@@ -31,7 +31,11 @@ class _Status(Collector):
             hits.add_metric([name], count)
         yield hits
         shards = [shard for worker in workers for shard in worker.get("shards", [])]
-        for name, text in (("queued", "Recipients that wait."), ("held", "Recipients that are held.")):
+        for name, text in (
+            ("queued", "Recipients that wait."),
+            ("held", "Recipients that are held."),
+            ("unjudged", "Recipients whose message waits to be judged again, by our fault."),
+        ):
             yield _gauge(name, text, [({"shard": str(shard["shard"])}, shard[name]) for shard in shards])
         outcomes = CounterMetricFamily(
             "hudhud_mail_outcomes", "Recipients by the outcome of their attempts.", labels=["shard", "outcome"]

@@ -135,7 +135,7 @@ class Office:
         """The node as a whole; Down where no worker answers."""
         answers = await ask_all(self._folder, {"act": "status", "actor": "supervisor"})
         shards = [shard for answer in answers for shard in answer["shards"]]
-        sums = {name: sum(int(shard[name]) for shard in shards) for name in ("queued", "held")}
+        sums = {name: sum(int(shard[name]) for shard in shards) for name in ("queued", "held", "unjudged")}
         return {"workers": answers, **sums, **self._status()}
 
     async def _health(self, request: Request) -> Response:

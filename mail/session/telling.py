@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from email.header import decode_header, make_header
-from typing import Literal
 
 from hudhud import journal, log
 from hudhud.clock import Clock
@@ -18,11 +18,12 @@ from mail.message import Message
 from mail.policy import Policy
 from mail.session.transaction import Transaction
 from mail.shelf import refusals
-from mail.shelf.stored import parse_queue_id
+from mail.shelf.stored import Own, parse_queue_id
 from mail.spool import Spool
 from mail.tell import notice
 from mail.tell.events import Teller
-from mail.tell.notice import Notice, Refused
+from mail.tell.notice import Notice, Refused, What
+from mail.verdict import Disposition, Judgement
 
 MAX_READ = 8192  # characters of a subject that are decoded
 MAX_SUBJECT = 120  # characters shown of the subject of the sender's own message
@@ -58,43 +59,59 @@ class Telling:
         if documents and number is not None:
             self._begin(self._spool.commit(_appending(documents, number[1])))
 
+    @property
+    def policy(self) -> Policy:
+        """The policy that is live now."""
+        return self._policy()
+
     def end(self, transaction: Transaction) -> None:
-        """The transaction is over: the recipients that RCPT refused, and whatever the sender is to be told."""
-        if transaction.refused:
-            verdicts = [verdict for _, verdict in transaction.refused.values()]
+        """The transaction is over: the recipients that RCPT refused, and whatever the sender is still to be told."""
+        if forbidden := transaction.forbidden():
+            verdicts = [verdict for _, verdict in forbidden.values()]
             now = self._clock.now()
             told = self.teller.refused(transaction.refused_envelope(), transaction.reference, verdicts, now)
             self.events(told, transaction.reference)
-        if transaction.account is not None and transaction.mail.sender:
-            if transaction.told:
-                self._begin(self._notify(transaction, transaction.account, transaction.told, "refused"))
-            if transaction.held:
-                self._begin(self._notify(transaction, transaction.account, transaction.held, "held"))
+        account, refused = transaction.account, [*transaction.told, *_at_rcpt(transaction)]
+        if account is None or not transaction.mail.sender or transaction.noticed or not refused:
+            return
+        if transaction.promised or self._limits.take(NOTICES, account.name):
+            self._begin(self._put(self._notice(transaction, account, refused, "refused")))
+
+    def notices(self, transaction: Transaction, judgement: Judgement) -> tuple[Own, ...]:
+        """What the sender of a message that is taken is told of those who do not get it now, to be stored with it."""
+        account = transaction.account
+        if account is None or not transaction.mail.sender:
+            return ()
+        transaction.noticed = True
+        told: list[Own] = []
+        refused = [*refused_in(judgement, Disposition.REJECT), *_at_rcpt(transaction)]
+        if refused and (transaction.promised or self._limits.take(NOTICES, account.name)):
+            told.append(self._notice(transaction, account, refused, "refused"))
+        held = refused_in(judgement, Disposition.HOLD)
+        if held and self._limits.take(NOTICES, account.name):
+            told.append(self._notice(transaction, account, held, "held"))
+        return tuple(told)
+
+    def compose(self, to: str, entity: str, told: Notice) -> Own:
+        """A notice, as it is to be stored: to the account `to` of the body with the code `entity`."""
+        told = replace(told, to=to, entity=self.policy.registry.entities.get(entity), help_url=self._settings.help_url)
+        settings = self._settings
+        mail = notice.compose(told, sender=settings.postmaster, hostname=settings.hostname, now=self._clock.now())
+        return Own("notice", NULL.raw, (parse_path(to.encode(), smtputf8=True),), mail, told.reference)
 
     async def settle(self) -> None:
         """Wait until everything is stored."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _notify(
-        self, transaction: Transaction, account: Account, what: Sequence[Refused], kind: Literal["refused", "held"]
-    ) -> None:
-        if not self._limits.take(NOTICES, account.name):
-            return
-        settings = self._settings
+    def _notice(self, transaction: Transaction, account: Account, what: Sequence[Refused], kind: What) -> Own:
         told = Notice(
-            to=account.name,
-            reference=transaction.reference,
-            refused=what,
-            total=transaction.named,
-            entity=self._policy().registry.entities.get(account.entity),
-            help_url=settings.help_url,
-            subject=transaction.subject,
-            what=kind,
+            "", transaction.reference, what, transaction.named, None, "", subject=transaction.subject, what=kind
         )
-        mail = notice.compose(told, sender=settings.postmaster, hostname=settings.hostname, now=self._clock.now())
-        to = [parse_path(account.name.encode(), smtputf8=True)]
-        await self._spool.put_own(NULL, to, mail, "notice", about=transaction.reference)
+        return self.compose(account.name, account.entity, told)
+
+    async def _put(self, own: Own) -> None:
+        await self._spool.put_own(NULL, own.recipients, own.data, "notice", about=own.about)
 
     def _begin(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -106,6 +123,17 @@ class Telling:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             _log.error("a refusal could not be told", problem=f"{type(error).__name__}: {error}")
+
+
+def refused_in(judgement: Judgement, disposition: Disposition) -> list[Refused]:
+    """The recipients with that disposition, for a notice."""
+    found = [v for v in judgement.verdicts if v.disposition is disposition]
+    return [Refused.of(v, judgement.data_reply) for v in found]
+
+
+def _at_rcpt(transaction: Transaction) -> list[Refused]:
+    refused = [v for _, v in transaction.refused.values() if v.disposition is Disposition.REJECT]
+    return [Refused.of(v, v.reply) for v in refused if v.reply is not None]
 
 
 def subject_of(message: Message) -> str:

@@ -9,7 +9,9 @@ from mail.accounts import Account
 from mail.envelope import Client, Envelope, Recipient
 from mail.session.grammar import MailCommand
 from mail.tell.notice import Refused
-from mail.verdict import Verdict
+from mail.verdict import Disposition, Verdict
+
+_REJECT = Disposition.REJECT
 
 
 @dataclass(slots=True)
@@ -23,8 +25,10 @@ class Transaction:
     received: datetime
     taken: dict[bytes, tuple[Recipient, Verdict]] = field(default_factory=dict)
     refused: dict[bytes, tuple[Recipient, Verdict]] = field(default_factory=dict)
-    told: list[Refused] = field(default_factory=list)
-    held: list[Refused] = field(default_factory=list)
+    told: list[Refused] = field(default_factory=list)  # what the sender is still to be told when it is over
+    promised: bool = False  # a forbidden recipient was taken at RCPT: a notice tells of it
+    noticed: bool = False  # a notice of it lies in the spool already
+    judged: bool = False  # DATA came: what became of those who were taken is told of with the message
     subject: str = ""
 
     @property
@@ -41,9 +45,14 @@ class Transaction:
         """The envelope as it stands: the recipients that were taken."""
         return self._envelope([recipient for recipient, _ in self.taken.values()], body)
 
+    def forbidden(self) -> dict[bytes, tuple[Recipient, Verdict]]:
+        """Recipients that RCPT refused, and where DATA never came those that it took to tell of them later."""
+        spared = {} if self.judged else {raw: one for raw, one in self.taken.items() if one[1].disposition is _REJECT}
+        return {**self.refused, **spared}
+
     def refused_envelope(self) -> Envelope:
-        """The envelope with the refused recipients instead, for telling of them."""
-        return self._envelope([recipient for recipient, _ in self.refused.values()], None)
+        """The envelope with the forbidden recipients instead, for telling of them."""
+        return self._envelope([recipient for recipient, _ in self.forbidden().values()], None)
 
     def _envelope(self, recipients: list[Recipient], body: str | None) -> Envelope:
         mail = self.mail

@@ -28,6 +28,7 @@ from mail.shelf.stored import (
 
 Read = Callable[..., list[tuple[Any, ...]]]
 Key = tuple[int, int]  # a recipient's number and place
+AGAIN_S = 5.0  # seconds until what could not be judged is judged again for the first time
 
 _MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'5b5d', ?, ?)"
 _RECIPIENT = "INSERT INTO recipients VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, ?, x'5b5d')"
@@ -84,7 +85,8 @@ def insert(
         connection.execute(
             _RECIPIENT,
             (
-                *(stored.number, place, one.address, one.domain, one.notify, one.orcpt, one.state, received),
+                *(stored.number, place, one.address, one.domain, one.notify, one.orcpt, one.state),
+                received + (AGAIN_S if one.state == "unjudged" else 0.0),
                 _words(one.held_by),
             ),
         )
@@ -161,7 +163,7 @@ def move(connection: Connection, number: int, places: Iterable[int], to: State, 
     """Move recipients that still wait or are held to another state; due at once where that is `queued`."""
     connection.executemany(
         "UPDATE recipients SET released = released OR (state = 'held' AND ? = 'queued'), state = ?, next = ?"
-        " WHERE number = ? AND place = ? AND state IN ('queued', 'held')",
+        " WHERE number = ? AND place = ? AND state IN ('queued', 'held', 'unjudged')",
         [(to, to, now.timestamp(), number, place) for place in places],
     )
 
@@ -250,7 +252,7 @@ def expire(connection: Connection, before: int, limit: int) -> int:
     connection.execute("DELETE FROM temp.gone")
     connection.execute(
         "INSERT INTO temp.gone SELECT number FROM messages m WHERE number < ? AND NOT EXISTS (SELECT 1 FROM recipients"
-        " r WHERE r.number = m.number AND r.state IN ('queued', 'held')) LIMIT ?",
+        " r WHERE r.number = m.number AND r.state IN ('queued', 'held', 'unjudged')) LIMIT ?",
         (before, limit),
     )
     gone = connection.changes()

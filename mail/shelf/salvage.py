@@ -75,13 +75,13 @@ def _numbers(read: rows.Read) -> set[int]:
     """Numbers of messages with live recipients, found forwards and backwards, as far as the pages let us."""
     found: set[int] = set()
     for query in (
-        "SELECT DISTINCT number FROM recipients WHERE number > ? AND state IN ('queued', 'held')"
+        "SELECT DISTINCT number FROM recipients WHERE number > ? AND state IN ('queued', 'held', 'unjudged')"
         " ORDER BY number LIMIT ?",
         "SELECT number FROM messages WHERE number > ? ORDER BY number LIMIT ?",
     ):
         found.update(_walk(read, query, -1))
     for query in (
-        "SELECT DISTINCT number FROM recipients WHERE number < ? AND state IN ('queued', 'held')"
+        "SELECT DISTINCT number FROM recipients WHERE number < ? AND state IN ('queued', 'held', 'unjudged')"
         " ORDER BY number DESC LIMIT ?",
         "SELECT number FROM messages WHERE number < ? ORDER BY number DESC LIMIT ?",
     ):

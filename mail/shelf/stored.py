@@ -16,10 +16,10 @@ from mail.envelope import Address, Client, Recipient
 from mail.message import Message
 from mail.shelf import refusals
 
-State = Literal["queued", "held", "delivered", "failed", "deleted"]
+State = Literal["queued", "held", "unjudged", "delivered", "failed", "deleted"]
 Kind = Literal["mail", "notice", "dsn"]
 
-LIVE: tuple[State, ...] = ("queued", "held")  # states in which the body is still needed
+LIVE: tuple[State, ...] = ("queued", "held", "unjudged")  # states in which the body is still needed
 KEPT_ATTEMPTS = 30  # of one recipient: the first and the last ones; `tries` counts all
 
 TABLES = """
@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS recipients(
     told INTEGER NOT NULL, released INTEGER NOT NULL, held_by TEXT NOT NULL, attempts BLOB NOT NULL,
     PRIMARY KEY (number, place)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS recipients_queued ON recipients(domain, next) WHERE state = 'queued';
+CREATE INDEX IF NOT EXISTS recipients_unjudged ON recipients(next) WHERE state = 'unjudged';
 CREATE INDEX IF NOT EXISTS recipients_held ON recipients(number) WHERE state = 'held';
 CREATE INDEX IF NOT EXISTS messages_about ON messages(about) WHERE about != '';
 CREATE TABLE IF NOT EXISTS bodies(number INTEGER PRIMARY KEY, data BLOB, file TEXT, key BLOB);
@@ -142,6 +143,11 @@ class Numbers:
 def number_at(moment: datetime) -> int:
     """The least number that a message of that time may have."""
     return max(int(moment.timestamp() * 1000) - _EPOCH_MS, 0) << _RANDOM_BITS
+
+
+def moment_of(number: int) -> datetime:
+    """When the message of that number was received, to the millisecond."""
+    return datetime.fromtimestamp(((number >> _RANDOM_BITS) + _EPOCH_MS) / 1000, UTC)
 
 
 def queue_id(shard: int, number: int) -> str:

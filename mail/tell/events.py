@@ -91,7 +91,8 @@ class Teller:
         more: Mapping[str, Value] | None = None,
     ) -> bytes:
         disposition = group[0].disposition
-        action = _ACTIONS[disposition]
+        spooled = disposition is Disposition.DEFER and reply.startswith("250")  # taken all the same, judged again
+        action = "unjudged" if spooled else _ACTIONS[disposition]
         findings = [f for v in group for f in v.findings if f.disposition is not Disposition.ACCEPT]
         by_rule = any(f.disposition is Disposition.HOLD for f in findings) and disposition is Disposition.HOLD
         decisive = group[0].decisive

@@ -24,6 +24,7 @@ Action = Literal[
     "exemption-used",
     "rule-stopped",
     "rejudged",
+    "judged",
 ]
 _TYPES: Mapping[Action, str] = {"refused": "denied", "held": "denied", "accepted": "allowed", "delivered": "allowed"}
 

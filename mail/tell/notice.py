@@ -22,6 +22,7 @@ from mail.verdict import Finding, Reply, Verdict
 
 say: Final = Catalogue("mail")
 
+What = Literal["refused", "held"]
 MAX_SHOWN: Final = 50  # refusals in one notice; more are counted
 _POLICY: Final = SMTP.clone(max_line_length=76)
 _STYLE: Final = "font-family:sans-serif;line-height:1.6"
@@ -55,7 +56,7 @@ class Notice:
     entity: Entity | None
     help_url: str
     subject: str = ""
-    what: Literal["refused", "held"] = "refused"
+    what: What = "refused"
 
 
 def compose(notice: Notice, *, sender: str, hostname: str, now: datetime) -> bytes:

@@ -21,13 +21,14 @@ from hudhud.people import hash_password
 from hudhud.settings import Relay as RelaySettings
 from hudhud.settings import Settings, Spool
 from mail import accounts
+from mail.careful import Careful, Judge
 from mail.dialog import HEAVY, House
 from mail.dns import ZoneResolver
 from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
 from mail.live import demo_rules, demo_zone
-from mail.relay import Judge, Relay
+from mail.relay import Relay
 from mail.session.login import LiveAccounts, Login
 from mail.session.strikes import Strikes
 from mail.session.telling import Telling
@@ -181,8 +182,8 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
             spool=spool, policy=lambda: RULES.policy, limits=limits, clock=SYSTEM, settings=relay, node="test"
         )
         the_relay = Relay(
-            spool=spool, judge=judge or judging, telling=telling, limits=limits, strikes=strikes, clock=SYSTEM,
-            settings=relay,
+            spool=spool, judge=Careful(judge or judging, strikes, limits, relay), telling=telling, limits=limits,
+            clock=SYSTEM, settings=relay,
         )  # fmt: skip
         login = Login(LiveAccounts(tmp_path / "accounts.toml"), limits, relay, SYSTEM)
         house = House(the_relay, login, limits, relay, tmp_path / "relay", asyncio.Semaphore(HEAVY))

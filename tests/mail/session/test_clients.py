@@ -41,8 +41,8 @@ async def test_swaks_logs_in_and_sends(start: Any, mechanism: str, listener: str
         login = ("--auth", mechanism, "--auth-user", AMAL, "--auth-password", PASSWORD)
         envelope = ("--from", AMAL, "--to", f"{SALIM},x@freemail.example", "--helo", "pc.example", "--pipeline")
         code, output = await run(swaks, *server, *login, *envelope[: -1 if listener == "submissions" else None])
-        assert "550 5.7.1 H-NAT-02" in output, output
         assert "250 2.0.0 Accepted" in output, output
+        assert ("Accepted for 1 of 2 recipients" in output) is ("x@freemail.example" in output), output
         assert code == 0
         assert [one["address"] for one in running.mail()[0]["recipients"]] == [SALIM]
 
