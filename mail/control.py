@@ -20,8 +20,8 @@ from mail.held import Act
 from mail.message import Message
 from mail.node.asking import PATIENCE_S, Refused, Request, short
 from mail.node.served import Served
-from mail.shelf import listing
 from mail.shelf.bodies import BodyError
+from mail.shelf.filters import Filter
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import parse_queue_id, queue_id
 from mail.tell.preview import preview
@@ -84,7 +84,7 @@ class Control:
         await self._record(
             request, "mail.search", ", ".join(f"{k}={v}" for k, v in wanted.items() if v) or "everything"
         )
-        asked = listing.Filter(**wanted, older_than=float(request.get("older_than") or 0))
+        asked = Filter(**wanted, older_than=float(request.get("older_than") or 0))  # type: ignore[arg-type]
         limit = int(request.get("limit") or 100)
         found = [one for served in self._served() for one in served.spool.list(asked, limit)]
         return sorted(found, key=lambda one: str(one["received"]), reverse=True)[:limit]
@@ -100,7 +100,7 @@ class Control:
     async def _show_refusal(self, request: Request) -> object:
         """What was refused is not in the spool, but its reference is on the refusal: it too is explained."""
         text = str(request.get("id") or "")
-        found = next((one for served in self._served() if (one := served.spool.refusal(text)) is not None), None)
+        found = next((one for served in self._served() if (one := served.spool.show(text)) is not None), None)
         if found is None:
             raise Refused(404, f"there is no message {text!r} here")
         await self._record(request, "mail.explain", text)

@@ -1,13 +1,17 @@
-"""What people do with messages in the spool: release, delete, hold, try now; and judging again what a rule held.
+"""What people do with messages in the spool: release, delete, hold, resume, try now; and judging again what was held.
 
 Each act is one transaction with its event; who acted and why stays with the message. The caller writes the audit.
+What is being sent at that moment is waited for first: nothing is sent twice, and nobody is told of a deletion that came
+too late.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
 
 from hudhud import journal, log
 from hudhud.clock import Clock
@@ -19,12 +23,15 @@ from mail.message import Message
 from mail.shelf import listing, rows
 from mail.shelf.bodies import Body, BodyError
 from mail.shelf.judged import held_by, summary
-from mail.shelf.stored import NewRecipient, State, Stored, parse_queue_id, shown_address
+from mail.shelf.stored import LIVE, NewRecipient, Own, State, Stored, parse_queue_id, shown_address
 from mail.spool import Spool
 from mail.tell import happened
 from mail.verdict import Disposition, Judgement
 
+PATIENCE_S: Final = 10.0  # seconds that an act waits for what is being sent at that moment
+
 Judge = Callable[[Message], Awaitable[Judgement]]
+Parting = Callable[[Stored, Sequence[tuple[int, NewRecipient]], datetime], Sequence[Own]]
 
 _log = log.get(__name__)
 
@@ -40,17 +47,31 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What was done: to which message, to which of its recipients. No recipients: there was nothing to do."""
+    """What was done: to which message, to which of its recipients. No recipients: there was nothing to do.
+
+    `late` are recipients that were being sent all the while and were left alone; `told`: the sender hears of it.
+    """
 
     queue_id: str
     recipients: tuple[str, ...]
+    late: tuple[str, ...] = ()
+    told: bool = False
 
 
 class Held:
-    """The acts on one shard. `body_of` gives the code of the body a domain belongs to, "" for none."""
+    """The acts on one shard. `body_of` gives the code of the body a domain belongs to, "" for none.
 
-    def __init__(self, spool: Spool, clock: Clock, body_of: Callable[[str], str] = lambda domain: "") -> None:
-        self._spool, self._clock, self._body_of = spool, clock, body_of
+    `parting` composes what a sender is told of a deletion; without it nobody is told.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        clock: Clock,
+        body_of: Callable[[str], str] = lambda domain: "",
+        parting: Parting | None = None,
+    ) -> None:
+        self._spool, self._clock, self._body_of, self._parting = spool, clock, body_of, parting
 
     async def release(
         self, queue_id: str, *, actor: str, reason: str, recipients: Collection[str] | None = None
@@ -58,14 +79,27 @@ class Held:
         """Send a held message on to its recipients, or to some of them. It is not judged, so not held, again."""
         return await self._move(Why("released", actor, reason), queue_id, ("held",), "queued", recipients)
 
-    async def delete(self, queue_id: str, *, actor: str, reason: str, recipients: Collection[str] | None = None) -> Act:
-        """End it without delivery, held or waiting; nobody is told by a DSN. The body goes with its last recipient."""
-        return await self._move(Why("deleted", actor, reason), queue_id, ("held", "queued"), "deleted", recipients)
+    async def delete(
+        self,
+        queue_id: str,
+        *,
+        actor: str,
+        reason: str,
+        recipients: Collection[str] | None = None,
+        tell: bool = False,
+    ) -> Act:
+        """End it without delivery, held or waiting. With `tell`, a sender who may be told is told by a DSN, without the
+        reason. The body goes with the last recipient."""
+        return await self._move(Why("deleted", actor, reason), queue_id, LIVE, "deleted", recipients, tell=tell)
 
     async def hold(self, queue_id: str, *, actor: str, reason: str) -> Act:
-        """Stop a waiting message for a person to look at; its body is encrypted from here on."""
+        """Take a waiting message out of delivery; its verdicts stay. Its body is encrypted from here on."""
         await self._seal(queue_id)
         return await self._move(Why("held", actor, reason), queue_id, ("queued",), "held", None)
+
+    async def resume(self, queue_id: str, *, actor: str, reason: str) -> Act:
+        """Put back what a person took out of delivery. What a rule holds stays held: that is released, not resumed."""
+        return await self._move(Why("resumed", actor, reason), queue_id, ("held",), "queued", None)
 
     async def retry(self, queue_id: str) -> Act:
         """Whoever still waits is due now."""
@@ -111,16 +145,41 @@ class Held:
         return await self._do(why, stored, chosen, "queued", work)
 
     async def _move(
-        self, why: Why, queue_id: str, states: tuple[State, ...], to: State, only: Collection[str] | None
+        self,
+        why: Why,
+        queue_id: str,
+        states: tuple[State, ...],
+        to: State,
+        only: Collection[str] | None,
+        *,
+        tell: bool = False,
     ) -> Act:
         number, stored = self._stored(queue_id)
-        if stored is None:
+        hands = self._spool.hands
+
+        def chosen() -> list[tuple[int, NewRecipient]]:
+            found = rows.recipients(self._spool.database.read, number, states)
+            mine = [pair for pair in found if only is None or shown_address(pair[1].address) in only]
+            return [pair for pair in mine if why.action != "resumed" or not pair[1].held_by]
+
+        places = [(place, one.domain) for place, one in chosen()]
+        if stored is None or not places:
             return Act(queue_id, ())
-        found = rows.recipients(self._spool.database.read, number, states)
-        chosen = [(place, one) for place, one in found if only is None or shown_address(one.address) in only]
-        if not chosen:
-            return Act(queue_id, ())
-        return await self._do(why, stored, chosen, to)
+        late: list[NewRecipient] = []
+        if to != "queued":
+            hands.take_back(number, places)
+            await hands.settled(number, places, PATIENCE_S)
+            late = [one for place, one in chosen() if (number, place) in hands.sending]
+        try:
+            now = [(place, one) for place, one in chosen() if (number, place) not in hands.sending or to == "queued"]
+            act = await self._do(why, stored, now, to, tell=tell) if now else Act(queue_id, ())
+        except BaseException:
+            hands.give_again(number, places)
+            raise
+        hands.give_again(number, places) if to == "queued" else hands.take_back(number, places)
+        if to == "queued":
+            self._spool.fresh.wake()
+        return replace(act, late=tuple(shown_address(one.address) for one in late))
 
     async def _do(
         self,
@@ -129,8 +188,10 @@ class Held:
         chosen: Sequence[tuple[int, NewRecipient]],
         to: State,
         more: Callable[[Connection], None] | None = None,
+        *,
+        tell: bool = False,
     ) -> Act:
-        """Move recipients, note the act, write its events: one transaction."""
+        """Move recipients, note the act, write its events, tell the sender: one transaction."""
         now, addresses = self._clock.now(), tuple(shown_address(one.address) for _, one in chosen)
         note = {"at": format_time(now), "act": why.action, "actor": why.actor, "reason": why.reason}
         events = self._events(why, stored, [one for _, one in chosen])
@@ -143,12 +204,13 @@ class Held:
             journal.append(connection, events)
             return rows.drop_if_done(connection, stored.number)
 
-        file = await self._spool.commit(work)
+        own = await asyncio.to_thread(self._parting, stored, chosen, now) if tell and self._parting is not None else ()
+        file = await self._spool.commit_telling(work, own)
         if file is not None:
             await asyncio.to_thread(self._spool.bodies.drop, [file])
         if to == "queued":
             self._spool.fresh.wake()
-        return Act(stored.queue_id, addresses)
+        return Act(stored.queue_id, addresses, told=bool(own))
 
     def _events(self, why: Why, stored: Stored, chosen: Sequence[NewRecipient]) -> list[bytes]:
         groups: dict[str, list[NewRecipient]] = {}

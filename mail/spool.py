@@ -22,12 +22,16 @@ from hudhud.settings import Spool as Limits
 from mail import threads
 from mail.envelope import Address, Recipient
 from mail.message import Message
-from mail.shelf import listing, refusals, rows, words
+from mail.shelf import refusals, rows, words
 from mail.shelf.bodies import INLINE_BYTES, Bodies, Body, BodyError
+from mail.shelf.days import Days
+from mail.shelf.filters import Filter
 from mail.shelf.fresh import Fresh
+from mail.shelf.hands import Hands
 from mail.shelf.judged import held_by, summary
 from mail.shelf.room import Room, SpoolFull
 from mail.shelf.rows import Key, Outcome
+from mail.shelf.search import Shelves
 from mail.shelf.shard import Shard, open_shard, suspect
 from mail.shelf.stored import (
     Edit,
@@ -81,7 +85,8 @@ class Spool:
         last = database.read("SELECT max(number) FROM messages")[0][0]
         self._numbers = Numbers(last or 0)
         self.room = Room(database.path.parent, self._limits, clock)
-        self.fresh = Fresh()
+        self.fresh, self.hands = Fresh(), Hands()
+        self.shelves = Shelves(database.read, Days(database.path.parent, shard), shard)
         self.owned: Shard | None = None
 
     def new_id(self) -> str:
@@ -170,18 +175,12 @@ class Spool:
         self, number: int, outcomes: Sequence[Outcome], events: Sequence[bytes], own: Sequence[Own] = ()
     ) -> None:
         """Outcomes, their events and the DSNs they call for, in one transaction. SpoolFull: try again later."""
-        mine = [(*self._own(one), one) for one in own]
 
         def work(connection: Connection) -> str | None:
-            for stored, recipients, one in mine:
-                rows.insert(connection, stored, recipients, Body(one.data, None, None))
             journal.append(connection, events)
             return rows.record(connection, number, outcomes)
 
-        with ExitStack() as unseen:
-            for stored, recipients, one in mine:
-                unseen.enter_context(self.fresh.storing(stored, recipients, one.data))
-            file = await self.commit(work)
+        file = await self.commit_telling(work, own)
         if file is not None:
             await asyncio.to_thread(self.bodies.drop, [file])
 
@@ -198,6 +197,20 @@ class Spool:
             total += gone
         return total
 
+    async def commit_telling(self, work: Callable[[Connection], T], own: Sequence[Own]) -> T:
+        """A change, and the messages of ours that tell of it, in one transaction; they go out at once."""
+        mine = [(*self._own(one), one) for one in own]
+
+        def both(connection: Connection) -> T:
+            for stored, recipients, one in mine:
+                rows.insert(connection, stored, recipients, Body(one.data, None, None))
+            return work(connection)
+
+        with ExitStack() as unseen:
+            for stored, recipients, one in mine:
+                unseen.enter_context(self.fresh.storing(stored, recipients, one.data))
+            return await self.commit(both)
+
     async def commit(self, work: Callable[[Connection], T]) -> T:
         """Any change to the shard, in one transaction; SpoolFull where the disk is full."""
         try:
@@ -211,20 +224,13 @@ class Spool:
 
     # for people
 
-    def list(self, wanted: listing.Filter, limit: int = 100) -> Sequence[dict[str, object]]:
-        """The newest messages that fit (see listing.messages)."""
-        return listing.messages(self.database.read, self.shard, wanted, self._clock.now().timestamp(), limit)
+    def list(self, wanted: Filter, limit: int = 100) -> Sequence[dict[str, object]]:
+        """The newest messages that fit, without findings' facts and trace. Blocking."""
+        return self.shelves.listed(wanted, self._clock.now().timestamp(), limit)
 
     def show(self, text: str) -> dict[str, object] | None:
-        """One message by its queue id with envelope, findings, verdicts, attempts, acts; None where it is unknown."""
-        return listing.message(self.database.read, self.shard, text)
-
-    def refusal(self, text: str) -> dict[str, object] | None:
-        """What was refused under that reference and never stored; None where nothing was."""
-        found = parse_queue_id(text)
-        if found is None or found[0] != self.shard:
-            return None
-        return refusals.find(self.database.read, queue_id(*found), found[1])
+        """A message or refusal by its reference: envelope, findings, verdicts, attempts, acts; None: unknown here."""
+        return self.shelves.path(text)
 
     def body(self, text: str) -> bytes:
         """The bytes as they came, decrypted where held (blocking); BodyError where they are gone. The caller audits."""
@@ -235,6 +241,7 @@ class Spool:
 
     def close(self) -> None:
         """Finish what waits to be committed and give the shard up (what `open_spool` gave)."""
+        self.shelves.days.close()
         if self.owned is not None:
             self.owned.close()
 
@@ -263,7 +270,6 @@ class Spool:
         own: Sequence[Own] = (),
     ) -> None:
         self.room.check(len(data))
-        mine = [(*self._own(one), one) for one in own]
         sealed = any(one.state in ("held", "unjudged") for one in recipients)
         body = await self._write_body(stored.queue_id, data, sealed)
         rules = {rule for one in recipients for rule in one.held_by}
@@ -273,15 +279,10 @@ class Spool:
             if threads_rows:
                 threads.remember(connection, threads_rows, stored.received)
             journal.append(connection, events)
-            for notice, to, one in mine:
-                rows.insert(connection, notice, to, Body(one.data, None, None))
 
         try:
-            with ExitStack() as unseen:
-                unseen.enter_context(self.fresh.storing(stored, recipients, data))
-                for notice, to, one in mine:
-                    unseen.enter_context(self.fresh.storing(notice, to, one.data))
-                await self.commit(work)
+            with self.fresh.storing(stored, recipients, data):
+                await self.commit_telling(work, own)
         except Exception:
             if body.file is not None:
                 await asyncio.to_thread(self.bodies.drop, [body.file])

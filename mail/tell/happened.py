@@ -19,6 +19,7 @@ Action = Literal[
     "delivered",
     "bounced",
     "released",
+    "resumed",
     "deleted",
     "notice",
     "exemption-used",
