@@ -178,6 +178,7 @@ class Delivery(Section, frozen=True):
     delay_dsn_s: float = 4 * 3600.0
     breaker_failures: int = 5  # failed connections in a row that open a destination's circuit breaker
     breaker_s: float = 30.0
+    offers_s: float = 900.0  # how long what a next hop offered (SIZE, 8BITMIME, SMTPUTF8) counts at MAIL and RCPT
     unreachable_s: float = 60.0  # an address that did not answer is tried after all others for so long
     messages_per_minute: dict[str, float] = {}  # per node and destination: "partner.example" = 60; "*": each other one
     own_addresses: tuple[str, ...] = ()  # a balancer's, say: an MX that points at them points at us

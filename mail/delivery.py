@@ -42,9 +42,11 @@ class Delivery:
         tls: Mapping[str, ssl.SSLContext] | None = None,
         dial: Callable[[str, int], tuple[str, int]] = lambda host, port: (host, port),
         clock: Clock = SYSTEM,
+        learned: Callable[[Hop, Features], None] = lambda hop, features: None,
     ) -> None:
+        """`learned` hears of each new connection what its next hop offers."""
         self._limits, self._clock = limits, clock
-        self._pool = Pool(limits, helo, tls or {}, dial, clock)
+        self._pool = Pool(limits, helo, tls or {}, dial, clock, learned=learned)
 
     def features(self, hop: Hop) -> Features | None:
         """What the next hop offered when we last spoke to it; None where that is not known."""

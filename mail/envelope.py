@@ -87,6 +87,7 @@ class Envelope:
     ret: str | None = None
     envid: str | None = None
     requiretls: bool = False
+    size: int | None = None  # octets, as MAIL declared them; for RCPT only
 
 
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]"

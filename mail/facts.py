@@ -14,6 +14,7 @@ from mail.dns import Resolver
 from mail.envelope import Address, Envelope, Recipient
 from mail.message import Message
 from mail.national import Standing, gather_standings
+from mail.nexthop import Ahead, Offer
 from mail.policy import Policy
 from mail.threads import Threads
 from mail.verdict import Finding
@@ -66,6 +67,7 @@ class Facts:
     contents: Contents = NOTHING_READ
     hits: tuple[tuple[str, Hit], ...] = ()
     rcpt: tuple[Finding, ...] = ()
+    offers: Mapping[str, Offer] = field(default_factory=dict)  # by domain, of next hops that were spoken to lately
 
     def standing(self, domain: str) -> Standing:
         """What is known of a domain; one that was not gathered counts as not found out."""
@@ -115,6 +117,14 @@ async def gather_headers(
     standings = await gather_standings(domains, policy.registry, resolver)
     answered = _answered(message, standings, policy, threads, now)
     return Facts(now, standings, answered=answered, carriers=carriers)
+
+
+async def gather_offers(envelope: Envelope, ahead: Ahead | None) -> Mapping[str, Offer]:
+    """What the recipients' next hops offered, by domain, as far as it is known."""
+    if ahead is None:
+        return {}
+    found = {domain: await ahead.of(domain) for domain in {r.address.domain for r in envelope.recipients}}
+    return {domain: offer for domain, offer in found.items() if offer is not None}
 
 
 def _abroad(recipients: Iterable[Recipient], standings: Mapping[str, Standing]) -> Sequence[str]:

@@ -17,9 +17,10 @@ from mail.content.examine import Examiner
 from mail.content.features import features
 from mail.dns import Resolver
 from mail.envelope import Envelope, Recipient
-from mail.facts import Facts, gather_envelope, gather_headers, plain
+from mail.facts import Facts, gather_envelope, gather_headers, gather_offers, plain
 from mail.judge import judge
 from mail.message import Message
+from mail.nexthop import Ahead
 from mail.policy import LiveRules, Policy
 from mail.tell.replies import rcpt_reply
 from mail.threads import Threads
@@ -37,8 +38,18 @@ _log = log.get(__name__)
 class Judging:
     """Stands on what is live; takes policy and ruleset once for each question, so that a swap never mixes them."""
 
-    def __init__(self, live: LiveRules, dns: Resolver, threads: Threads, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self,
+        live: LiveRules,
+        dns: Resolver,
+        threads: Threads,
+        clock: Clock,
+        settings: Settings,
+        *,
+        ahead: Ahead | None = None,
+    ) -> None:
         self._live, self._dns, self._threads, self._clock = live, dns, threads, clock
+        self._ahead = ahead
         self._examiner = Examiner(settings.content)
         self._help_url = settings.relay.help_url
         self._faults: OrderedDict[str, int] = OrderedDict()
@@ -57,6 +68,7 @@ class Judging:
         one = replace(envelope, recipients=(recipient,))
         try:
             facts = await gather_envelope(one, policy, self._dns, self._threads, self._clock.now())
+            facts = replace(facts, offers=await gather_offers(one, self._ahead))
             findings = checks.run_envelope(one, facts, policy)
         except Exception as error:
             _log.exception("gathering facts failed", at="rcpt")
@@ -100,7 +112,8 @@ class Judging:
         try:
             gathered = await gather_headers(message, policy, self._dns, self._threads, now)
             contents = await self._examiner.read(message)
-            facts = replace(gathered, rcpt=rcpt, contents=contents)
+            offers = await gather_offers(message.envelope, self._ahead)
+            facts = replace(gathered, rcpt=rcpt, contents=contents, offers=offers)
             hits = await self._examiner.scan(message, contents, ruleset.yara)
             facts = replace(facts, hits=hits.hits, contents=hits.contents)
         except Exception as error:

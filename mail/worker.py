@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import signal
 import socket
 import sys
@@ -36,6 +37,7 @@ from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
 from mail.live import live_releases
+from mail.nexthop import Offers
 from mail.node.served import Ground, Served, serve
 from mail.node.watch import Watch
 from mail.relay import Relay
@@ -73,19 +75,20 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         threads = SpoolThreads(folder)
         closing.callback(threads.close)
         key = wrapping_key(settings.path("keys", "node.key"))
-        ground = Ground(settings, clock, resolver, lambda: live.policy.registry, key, folder)
+        offers = closing.enter_context(
+            contextlib.closing(Offers(folder / "offers.bin", ttl_s=settings.delivery.offers_s, clock=clock))
+        )
+        ground = Ground(settings, clock, resolver, lambda: live.policy.registry, key, folder, offers)
         own = await _own_shard(ground, place.number, stop)
-        limits = Limits(folder / "limits.bin", settings.relay, worker=place.number, clock=clock)
-        closing.callback(limits.close)
-        strikes = Strikes(folder / f"strikes-{place.number}", limits)
-        closing.callback(strikes.close)
+        limits = closing.enter_context(Limits(folder / "limits.bin", settings.relay, worker=place.number, clock=clock))
+        strikes = closing.enter_context(contextlib.closing(Strikes(folder / f"strikes-{place.number}", limits)))
         audit = Audit(
             settings.path("audit", f"relay-{place.number}.chain"),
             SigningKey.load(settings.path("keys", "node.key")),
             f"relay-{place.number}",
         )
         closing.callback(audit.close)
-        judging = Judging(live, resolver, threads, clock, settings)
+        judging = Judging(live, resolver, threads, clock, settings, ahead=own.ahead)
         closing.push_async_callback(judging.close)
         careful = Careful(judging, strikes, limits, settings.relay)
         accounts = LiveAccounts(settings.path("accounts.toml"))
@@ -108,8 +111,7 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
             clock=clock,
             settings=settings.relay,
         )
-        login = Login(accounts, limits, settings.relay, clock)
-        closing.callback(login.close)
+        login = closing.enter_context(contextlib.closing(Login(accounts, limits, settings.relay, clock)))
         examiner = Examiner(settings.content)
         closing.push_async_callback(examiner.close)
         control = Control(watch.served, examiner, audit, clock, watch.status)

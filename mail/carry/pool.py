@@ -35,7 +35,10 @@ class Pool:
         tls: Mapping[str, ssl.SSLContext],
         dial: Callable[[str, int], tuple[str, int]],
         clock: Clock = SYSTEM,
+        *,
+        learned: Callable[[Hop, Features], None] = lambda hop, features: None,
     ) -> None:
+        self._learned = learned
         self._limits, self._tls, self._dial, self._clock = limits, tls, dial, clock
         self._helo = helo.encode("ascii")
         self._idle: dict[tuple[str, Target], list[Connection]] = {}
@@ -65,6 +68,7 @@ class Pool:
             raise
         self._silent.pop((target.address, target.port), None)
         self.features[hop.key] = line.features
+        self._learned(hop, line.features)
         return line
 
     def idle(self, hop: Hop, target: Target) -> bool:

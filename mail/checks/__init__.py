@@ -21,6 +21,7 @@ from mail.checks import (
     leak,
     mime,
     national,
+    nexthop,
     recipient,
     routed,
     size,
@@ -42,9 +43,11 @@ ENVELOPE_CHECKS: Final[tuple[EnvelopeCheck, ...]] = (
     exemption.check,
     national.check,
     inbound.check,
+    nexthop.check,
 )
 MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
     size.check,
+    nexthop.check_message,
     author.check,
     impersonation.check,
     leak.check,

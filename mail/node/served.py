@@ -14,12 +14,14 @@ from hudhud.entity import Registry
 from hudhud.journal import Cursor, Journal
 from hudhud.settings import Settings
 from hudhud.ship import Shipper
+from mail.carry.connection import Features
 from mail.carry.pool import tls_contexts
 from mail.delivery import Delivery
 from mail.dispatch import Dispatch
 from mail.dns import Resolver
 from mail.held import Held
-from mail.route import Routes
+from mail.nexthop import Ahead, Offer, Offers
+from mail.route import Hop, Routes
 from mail.shelf import listing
 from mail.sign import Signer
 from mail.spool import Spool, open_spool
@@ -39,6 +41,7 @@ class Ground:
     registry: Callable[[], Registry]
     key: bytes
     folder: Path
+    offers: Offers
 
     def body_of(self, domain: str) -> str:
         """The code of the body a domain belongs to; "" for none."""
@@ -55,8 +58,17 @@ class Served:
         self.held = Held(spool, clock, ground.body_of)
         relay = settings.relay
         contexts = tls_contexts(str(settings.path("tls", "ca.pem")) if settings.lab else None)
-        delivery = Delivery(settings.delivery, relay.hostname, tls=contexts, dial=settings.dial, clock=clock)
+        delivery = Delivery(
+            settings.delivery,
+            relay.hostname,
+            tls=contexts,
+            dial=settings.dial,
+            clock=clock,
+            learned=self._learn,
+        )
+        self._offers = ground.offers
         routes = Routes(ground.registry, ground.resolver, own=frozenset({relay.hostname}), clock=clock)
+        self.ahead = Ahead(routes, ground.registry, ground.offers)
         self.signer = Signer(settings.path("keys"), settings.delivery.dkim_selector, clock)
         self.dispatch = Dispatch(spool, routes, self.signer, delivery, clock=clock, settings=settings)
         self.journal = Journal(spool.database, f"relay:{settings.node.name}/{spool.shard}")
@@ -76,6 +88,9 @@ class Served:
         finally:
             helpers[1].cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+
+    def _learn(self, hop: Hop, features: Features) -> None:
+        self._offers.learn(hop.key, Offer(features.size, features.eight_bit, features.utf8))
 
     def status(self) -> dict[str, object]:
         """For people: what waits, what is under way, how far the intake is behind."""

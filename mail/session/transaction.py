@@ -58,5 +58,5 @@ class Transaction:
         mail = self.mail
         return Envelope(
             mail.sender, tuple(recipients), self.client, self.account, self.received, body or mail.body, mail.smtputf8,
-            mail.ret, mail.envid, mail.requiretls,
+            mail.ret, mail.envid, mail.requiretls, mail.size,
         )  # fmt: skip

@@ -69,6 +69,22 @@ REASONS: Final[Mapping[str, Reason]] = {
         550, "5.7.1", _("The message is larger than the exemption for that recipient allows."),
         _("Send less, or ask for an exemption that covers the size."),
     ),
+    "next-hop-size": Reason(
+        552, "5.2.3", _("The recipient's mail server takes {limit} octets; the message has {size}."),
+        _("Send less at once, or leave large files in your body's file store."),
+    ),
+    "next-hop-utf8": Reason(
+        553, "5.6.7", _("The recipient's mail server does not take addresses outside ASCII (no SMTPUTF8)."),
+        _("Use the ASCII address of sender and recipient."),
+    ),
+    "next-hop-utf8-header": Reason(
+        554, "5.6.9", _("The recipient's mail server does not take a header outside ASCII (no SMTPUTF8)."),
+        _("Use ASCII addresses in the header."),
+    ),
+    "next-hop-8bit": Reason(
+        554, "5.6.3", _("The recipient's mail server does not take 8-bit content (no 8BITMIME)."),
+        _("Set your mail program to send quoted-printable or base64."),
+    ),
     "dns-failed": Reason(
         451, "4.4.3", _("Whether an address is national could not be found out: the DNS gave no answer."),
         _("Nothing needs to be done: the message is tried again."),
@@ -147,7 +163,7 @@ def reason_of(finding: Finding) -> Reason:
 
 def shown_facts(finding: Finding) -> dict[str, str]:
     """The facts that fill the {placeholders} of its sentence, as text."""
-    known = {"header": "", "limit": ""}
+    known = {"header": "", "limit": "", "size": ""}
     return known | {key: str(value) for key, value in finding.facts.items()}
 
 
