@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
 import structlog
@@ -50,6 +51,21 @@ def configure(level: str = "info", *, json: bool | None = None, program: str = "
     )
     if program:
         structlog.contextvars.bind_contextvars(program=program)
+
+
+def bind(**fields: object) -> None:
+    """From here on these stand on each line of this task, and of the tasks and threads that it starts."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def unbind(*names: str) -> None:
+    """From here on they stand there no more."""
+    structlog.contextvars.unbind_contextvars(*names)
+
+
+def bound(**fields: object) -> AbstractContextManager[None]:
+    """Inside it these stand on each line."""
+    return structlog.contextvars.bound_contextvars(**fields)
 
 
 def get(name: str) -> Logger:

@@ -35,6 +35,7 @@ class Filter:
     entity_domains: tuple[str, ...] = ()
     hop: str = ""
     hop_domains: tuple[str, ...] = ()
+    by_person: bool = False  # only what no rule holds
     below: int = ALL
 
     @property
@@ -69,14 +70,14 @@ def touched(read: Read, wanted: Filter, states: Sequence[str], now: float, limit
     """The messages that fit and have recipients in one of `states`, the oldest first; what is counted are those."""
     where, bindings = conditions(wanted, now)
     inner, of_recipient = _of_recipient(wanted)
-    marks = ", ".join("?" * len(states))
+    literal = ", ".join(f"'{one}'" for one in states if one in LIVE)  # as literals: see _of_recipient
     query = (
-        f"SELECT r.number, r.domain FROM recipients r WHERE r.state IN ({marks})"  # noqa: S608 - our words
+        f"SELECT r.number, r.domain FROM recipients r WHERE r.state IN ({literal})"  # noqa: S608 - our words
         f" AND r.number IN (SELECT m.number FROM messages m WHERE {' AND '.join(where)} ORDER BY m.number LIMIT ?)"
         f"{''.join(f' AND {one}' for one in inner)} ORDER BY r.number"
     )
     found = Touched()
-    for number, domain in read(query, (*states, *bindings, limit, *of_recipient)):
+    for number, domain in read(query, (*bindings, limit, *of_recipient)):
         if not found.numbers or found.numbers[-1] != number:
             found.numbers.append(number)
         found.recipients += 1
@@ -127,6 +128,8 @@ def _of_recipient(wanted: Filter) -> tuple[list[str], list[object]]:
         if value:
             parts.append(clause)
             values.append(value)
+    if wanted.by_person:
+        parts.append("r.held_by = '[]'")
     if wanted.hop:
         tried = "instr(lower(CAST(r.attempts AS TEXT)), ?) > 0"
         parts.append(f"({_in('r.domain', wanted.hop_domains)} OR {tried})")
