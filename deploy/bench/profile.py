@@ -32,6 +32,7 @@ if b"mail.worker" in pathlib.Path("/proc/self/cmdline").read_bytes().split(b"\\0
 
 # By the innermost frame that is one of these: a path of ours, or a function in it.
 STAGES: Final = (
+    ("<frozen importlib", "start"),
     ("mail/worker.py:run", "start"),
     ("mail/live.py", "start"),
     ("mail/node/", "watch"),
@@ -84,7 +85,7 @@ def stage_of(stack: Sequence[str]) -> str:
     """The stage that a stack (outermost first, "path:function") belongs to."""
     for frame in reversed(stack):
         for mark, stage in STAGES:
-            if f"/{mark}" in frame:
+            if f"/{mark}" in frame or frame.startswith(mark):
                 return stage
     return _OTHERS
 
