@@ -44,9 +44,11 @@ Kind = Literal["person", "role", "server"]
 class Account:
     """`name` is its primary address, `entity` the code of its body; `addresses` are its own, the primary one included.
 
-    `kind`: a person; a role's mailbox, for which `person` acts; or a body's own server, which is known by its address or
-    certificate ("FIN/exchange") and may send from its `senders`, domains and addresses of its body. `delegated` are addresses of others that it may use now, with their owner; expired ones are not in it. All addresses
-    are local@domain in lower case, the domain as A-label.
+    `delegated` are addresses of others that it may use now, with their owner; expired ones are not in it. All addresses
+    are local@domain in lower case, the domain as A-label. `kind`: a person; a role's mailbox, for which `person` acts;
+    or a body's own server (mail/session/servers.py), "FIN/exchange". A server's `senders` are the domains and addresses
+    that it may use, none: all of its body; `lists`: posts of others go through it; `per_minute`: messages, 0: as the
+    node has it.
     """
 
     name: str
@@ -58,6 +60,13 @@ class Account:
     person: str = ""
     senders: frozenset[str] = frozenset()
     lists: bool = False
+    per_minute: int = 0
+
+    @property
+    def hears(self) -> str:
+        """The address that is told what becomes of its mail: of the person who acts; "" for a server, which reads its
+        replies, unless it is known for whom it acts."""
+        return self.person or ("" if self.kind == "server" else self.name)
 
 
 class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

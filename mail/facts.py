@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from hudhud.entity import Registry, suffixes
+from mail import reports
 from mail.accounts import Account
 from mail.content import addresses
 from mail.content.parts import Contents
@@ -80,7 +82,9 @@ def plain(address: Address) -> str:
 
 
 def own_addresses(account: Account) -> frozenset[str]:
-    """Every address the account may send as: its own and those delegated to it."""
+    """Every address the account may send as: its own and those delegated to it. None for a server: `may_use` says."""
+    if account.kind == "server":
+        return frozenset()
     return frozenset(text.lower() for text in (account.name, *account.addresses, *account.delegated))
 
 
@@ -88,6 +92,18 @@ def read_carriers(message: Message) -> tuple[Carrier, ...]:
     """From and the header fields of rule A, in the message's order."""
     return tuple(
         Carrier(f.name.decode("ascii", "replace"), addresses.read(f.value))
+def may_use(account: Account, address: str, registry: Registry) -> bool:
+    """Whether the account may send as `address` (local@domain in lower case)."""
+    if account.kind != "server":
+        return address in own_addresses(account)
+    domain = addresses.domain_of(address)
+    owner = registry.by_domain(domain)
+    if owner is None or owner.code != account.entity:
+        return False
+    narrower = account.senders
+    return not narrower or address in narrower or any(above in narrower for above in suffixes(domain))
+
+
         for f in message.headers
         if f.name == AUTHOR or f.name in LEAKS
     )
@@ -137,8 +153,16 @@ def _began(
     account = envelope.account
     if account is None or policy.foreign(account.entity) != "reply-only":
         return frozenset()
-    since, mine = policy.reply_since(account.entity, now), tuple(own_addresses(account))
-    return frozenset(f for f in _abroad(envelope.recipients, standings) if threads.began(mine, f, since))
+    foreign, since = _abroad(envelope.recipients, standings), policy.reply_since(account.entity, now)
+    if account.kind == "server" and not envelope.sender:
+        return frozenset(foreign)  # a report: DATA shows of what, and `answer` looks whether it came from there
+    mine = _writers(envelope, account)
+    return frozenset(f for f in foreign if threads.began(mine, f, since))
+
+
+def _writers(envelope: Envelope, account: Account) -> tuple[str, ...]:
+    """In whose name a thread may be answered: a server speaks for one of its body's people at a time."""
+    return (plain(envelope.sender),) if account.kind == "server" else tuple(own_addresses(account))
 
 
 def _answered(
@@ -149,5 +173,9 @@ def _answered(
         return frozenset()
     foreign = _abroad(message.envelope.recipients, standings)
     ids = message.answers_to() if foreign else ()
-    since, mine = policy.reply_since(account.entity, now), tuple(own_addresses(account))
+    since, mine = policy.reply_since(account.entity, now), _writers(message.envelope, account)
+    if foreign and account.kind == "server" and not message.envelope.sender:
+        report = reports.read(message)
+        ids = (*ids, *report.messages)
+        mine = tuple(one for one in report.whose if may_use(account, one, policy.registry))
     return frozenset(f for f in foreign if threads.answers(mine, f, ids, since))

@@ -33,10 +33,14 @@ MESSAGES_ADDRESS: Final = "messages_per_minute_per_address"
 MESSAGES_NETWORK: Final = "messages_per_minute_per_network"
 MESSAGES_RECIPIENT: Final = "messages_per_minute_per_recipient"
 RECIPIENTS_ACCOUNT: Final = "recipients_per_minute_per_account"
+MESSAGES_SERVER: Final = "messages_per_minute_per_server"
+RECIPIENTS_SERVER: Final = "recipients_per_minute_per_server"
 CONNECTIONS_ADDRESS: Final = "connections_per_minute_per_address"
 CONNECTIONS_NETWORK: Final = "connections_per_minute_per_network"
 AUTH_ACCOUNT: Final = "auth_failures_per_hour_account"
 AUTH_ADDRESS: Final = "auth_failures_per_hour_address"
+AUTH_PAIR: Final = "auth_failures_per_hour_pair"  # an account at an address where it has logged in before
+LOGINS_WAITING: Final = "auth.max_waiting"
 NOTICES: Final = "notices_per_hour_per_account"
 FAULTS: Final = "faults_per_message"
 SESSIONS: Final = "max_sessions"
@@ -59,6 +63,8 @@ NAMES: Final = (
     *(RECIPIENTS, COMMANDS, JUNK, SIZE, TIMEOUT, DATA_TIMEOUT, NOTICES, FAULTS),
     *(MESSAGES_NETWORK, MESSAGES_RECIPIENT, CONNECTIONS_ADDRESS, CONNECTIONS_NETWORK, SESSIONS_NETWORK),
     *(LINE, HEADER, JUDGING, SIZE_NOTICES, DSNS, DESTINATION),
+    *(AUTH_PAIR, LOGINS_WAITING),
+    *(MESSAGES_SERVER, RECIPIENTS_SERVER),
 )
 """Every limit of the sessions, in the order of its counter in the file. Append only: a name's place is in files that
 workers of another version read too."""
@@ -77,10 +83,13 @@ def rates(settings: Settings) -> Mapping[str, Rate]:
         Rate(MESSAGES_NETWORK, settings.messages_per_minute_per_network, 60),
         Rate(MESSAGES_RECIPIENT, settings.messages_per_minute_per_recipient, 60),
         Rate(RECIPIENTS_ACCOUNT, settings.recipients_per_minute_per_account, 60),
+        Rate(MESSAGES_SERVER, settings.messages_per_minute_per_server, 60),
+        Rate(RECIPIENTS_SERVER, settings.recipients_per_minute_per_server, 60),
         Rate(CONNECTIONS_ADDRESS, settings.connections_per_minute_per_address, 60),
         Rate(CONNECTIONS_NETWORK, settings.connections_per_minute_per_network, 60),
         Rate(AUTH_ACCOUNT, settings.auth_failures_per_hour, 3600),
         Rate(AUTH_ADDRESS, settings.auth_failures_per_hour, 3600),
+        Rate(AUTH_PAIR, settings.auth_failures_per_hour, 3600),
         Rate(NOTICES, settings.notices_per_hour_per_account, 3600),
         Rate(SIZE_NOTICES, 1, 3600),  # of one account and size: a mail program that tries again is told once
         Rate(FAULTS, MAX_FAULTS, 86_400),

@@ -65,8 +65,11 @@ class Relay:
         if mail.size is not None and mail.size > self._settings.max_message_bytes:
             self._limits.hit(limits.SIZE)
             return too_large(self._settings.max_message_bytes)
-        if account is not None:
-            hit = self._limits.take_each((limits.MESSAGES_ACCOUNT, account.name))
+        if account is not None and account.kind == "server":
+            share = self._settings.messages_per_minute_per_server / account.per_minute if account.per_minute else 1.0
+            hit = self._limits.take_each((limits.MESSAGES_SERVER, account.name), cost=share)
+        elif account is not None:
+            hit = self._limits.take_each((limits.MESSAGES_ACCOUNT, account.hears))
         else:
             hit = self._limits.take_each(
                 (limits.MESSAGES_ADDRESS, limits.network_of(client.ip)),
@@ -86,8 +89,8 @@ class Relay:
         if transaction.named >= self._settings.max_recipients:
             self._limits.hit(limits.RECIPIENTS)
             return TOO_MANY
-        if transaction.account and not self._limits.take(limits.RECIPIENTS_ACCOUNT, transaction.account.name):
-            return slower(limits.RECIPIENTS_ACCOUNT)
+        if hit := self._too_many_recipients(transaction.account):
+            return slower(hit)
         if not self._limits.holds(limits.MESSAGES_RECIPIENT, plain(recipient.address)):
             return slower(limits.MESSAGES_RECIPIENT)
         envelope = transaction.envelope()
@@ -98,6 +101,13 @@ class Relay:
             return RCPT_OK
         transaction.refused[raw] = recipient, verdict
         return verdict.reply or RCPT_OK
+
+    def _too_many_recipients(self, account: Account | None) -> str | None:
+        if account is None:
+            return None
+        if account.kind == "server":
+            return self._limits.take_each((limits.RECIPIENTS_SERVER, account.name))
+        return self._limits.take_each((limits.RECIPIENTS_ACCOUNT, account.hears))
 
     async def data(self, transaction: Transaction, data: bytes) -> Reply:
         """DATA: the message is here to its last byte."""

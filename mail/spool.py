@@ -108,9 +108,9 @@ class Spool:
         """Durable when it returns, with the notices that tell of it (`own`); SpoolFull when there is no room.
 
         `trace` are our header fields that go before the message, `edits` what gives way in it (invariant 3).
-        `bounce`: whether a failure may be told to the sender; by default not on the MX port (no backscatter).
+        `bounce`: whether a failure may be told to the sender; by default only to an account (no backscatter).
         """
-        may_tell = message.envelope.client.listener != "mx" if bounce is None else bounce
+        may_tell = message.envelope.account is not None if bounce is None else bounce
         number, hashes = self._number(message.queue_id), words.of(message, self.word_key)
         stored = stored_of(message, number, trace=trace, edits=edits, bounce=may_tell, words=hashes)
         edited(message.data, stored.edits)  # a wrong edit is told to the caller, not to dispatch

@@ -74,7 +74,7 @@ def loops(message: Message, hostname: str) -> bool:
 def edits(message: Message, judgement: Judgement, authserv_id: str) -> tuple[Edit, ...]:
     """What gives way in the message as it came, in order."""
     tag = _subject_tag(message, judgement)
-    dropped = {b"return-path"} if message.envelope.client.listener == "mx" else set()
+    dropped = {b"return-path"} if message.envelope.account is None else set()
     if not tag and not any(f.name in dropped or f.name == RESULTS for f in message.headers):
         return ()
     found: list[Edit] = []
@@ -144,4 +144,5 @@ def _literal(ip: str) -> str:
 def _with(envelope: Envelope) -> str:
     """RFC 3848 and RFC 6531 section 4.3: the protocol's name."""
     name = "UTF8SMTP" if envelope.smtputf8 else "ESMTP"
-    return name + ("S" if envelope.client.tls else "") + ("A" if envelope.account is not None else "")
+    proven = envelope.account is not None and envelope.account.kind != "server"  # RFC 3848: by AUTH
+    return name + ("S" if envelope.client.tls else "") + ("A" if proven else "")

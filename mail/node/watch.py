@@ -19,6 +19,7 @@ from mail.message import Message
 from mail.node.served import Ground, Served, serve
 from mail.node.stopping import Stop, Stops, over_budget
 from mail.session.login import LiveAccounts
+from mail.session import servers
 from mail.shelf import shard
 from mail.shelf.shard import ShardTaken
 from mail.tell.events import Teller
@@ -164,3 +165,5 @@ class Watch:
 
 def _append(document: bytes, connection: Connection) -> None:
     journal.append(connection, [document])
+        if "/" in name:
+            return servers.named(self._ground.registry(), name)

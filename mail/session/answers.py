@@ -49,6 +49,8 @@ _CONNECTIONS: Final = {
 }
 _SLOWER: Final = {
     limits.MESSAGES_ACCOUNT: Reply(450, "4.7.1", "Too many messages of this account; try again in a minute"),
+    limits.MESSAGES_SERVER: Reply(450, "4.7.1", "Too many messages of this server; try again in a minute"),
+    limits.RECIPIENTS_SERVER: Reply(450, "4.7.1", "Too many recipients of this server; try again in a minute"),
     limits.MESSAGES_ADDRESS: Reply(450, "4.7.1", "Too many messages from your address; try again in a minute"),
     limits.MESSAGES_NETWORK: Reply(450, "4.7.1", "Too many messages from your network; try again in a minute"),
     limits.MESSAGES_RECIPIENT: Reply(450, "4.2.1", "This recipient gets too many messages now; try again in a minute"),

@@ -74,21 +74,23 @@ class Telling:
         account, refused = transaction.account, [*transaction.told, *_at_rcpt(transaction)]
         if account is None or not transaction.mail.sender or transaction.noticed or not refused:
             return
-        if transaction.promised or self._limits.take(NOTICES, account.name):
+        if account.kind == "server":  # it heard the replies
+            return
+        if transaction.promised or self._limits.take(NOTICES, account.hears):
             self._begin(self._put(self._notice(transaction, account, refused, "refused")))
 
     def notices(self, transaction: Transaction, judgement: Judgement) -> tuple[Own, ...]:
         """What the sender of a message that is taken is told of those who do not get it now, to be stored with it."""
         account = transaction.account
-        if account is None or not transaction.mail.sender:
+        if account is None or not account.hears or not transaction.mail.sender:
             return ()
         transaction.noticed = True
         told: list[Own] = []
         refused = [*refused_in(judgement, Disposition.REJECT), *_at_rcpt(transaction)]
-        if refused and (transaction.promised or self._limits.take(NOTICES, account.name)):
+        if refused and (transaction.promised or self._limits.take(NOTICES, account.hears)):
             told.append(self._notice(transaction, account, refused, "refused"))
         held = refused_in(judgement, Disposition.HOLD)
-        if held and self._limits.take(NOTICES, account.name):
+        if held and self._limits.take(NOTICES, account.hears):
             told.append(self._notice(transaction, account, held, "held"))
         return tuple(told)
 
@@ -108,7 +110,7 @@ class Telling:
         told = Notice(
             "", transaction.reference, what, transaction.named, None, "", subject=transaction.subject, what=kind
         )
-        return self.compose(account.name, account.entity, told)
+        return self.compose(account.hears, account.entity, told)
 
     async def _put(self, own: Own) -> None:
         await self._spool.put_own(NULL, own.recipients, own.data, "notice", about=own.about)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mail.envelope import Listener
 from mail.verdict import Reply
+
+if TYPE_CHECKING:
+    from mail.session.shown import Shown
 
 
 class HungUp(Exception):  # noqa: N818 - the end of a session, not a fault
@@ -27,6 +30,7 @@ class Wire(Protocol):
     port: int
     listener: Listener
     tls: str | None
+    shown: Shown | None  # the certificate of the client
 
     async def line(self, limit: int, seconds: float) -> bytes | None:
         """The next line without its end; None for one that is longer than `limit` or not ended by CRLF alone."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from mail.verdict import Disposition, Finding, Reply, Verdict
 
+MAX_NAMED: Final = 3  # recipients that a reply to the whole message names
 MAX_TEXT = 480  # octets of reply text; RFC 5321 section 4.5.3.1.5 allows 512 with code and line end
 
 
@@ -36,6 +37,14 @@ REASONS: Final[Mapping[str, Reason]] = {
     "not-your-address": Reason(
         550, "5.7.1", _("This account may not send from that address."),
         _("Send from an address of your account, or ask your body for a delegation."),
+    ),
+    "not-your-domain": Reason(
+        550, "5.7.1", _("This server may send only from the domains that the registry lists for its body."),
+        _("Send from an address of the body, or ask its officer to change what the registry says of the server."),
+    ),
+    "from-not-your-domain": Reason(
+        550, "5.7.1", _("The From header names an address outside the domains of this server's body."),
+        _("Set an address of the body in From; list servers are registered as such and set List-Id."),
     ),
     "null-sender": Reason(
         550, "5.7.1", _("Accounts may not send without a sender address."),
@@ -181,6 +190,9 @@ def reply_to(finding: Finding, *, help_url: str = "", reference: str = "") -> Re
 
 def rcpt_reply(verdict: Verdict, *, help_url: str = "", reference: str = "") -> Reply:
     """What RCPT is answered with."""
+    concerned = finding.facts.get("for")
+    if isinstance(concerned, list):
+        words.append(f"For {', '.join(map(str, concerned[:MAX_NAMED]))}.")
     finding = verdict.decisive
     if finding is None or verdict.disposition < Disposition.DEFER:
         return Reply(250, "2.1.5", "Recipient OK")
