@@ -65,6 +65,7 @@ class Relay(Section, frozen=True):
     mx: tuple[str, ...] = ("0.0.0.0:25",)
     submission: tuple[str, ...] = ("0.0.0.0:587",)
     submissions: tuple[str, ...] = ("0.0.0.0:465",)
+    proxy_from: tuple[str, ...] = ()  # addresses and networks of balancers: each connection must begin with PROXY (v1, v2)
     control: str = "127.0.0.1:8025"  # control API, HTTPS with mutual TLS
     control_clients: tuple[str, ...] = ("console", "desk")  # certificate names that may use the control API
     client_ca: str = "tls/ca.pem"  # authority of client certificates whose names count (bodies' own servers); "": none

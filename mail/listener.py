@@ -9,7 +9,7 @@ line), AUTH (synchronous), STARTTLS (private parts of asyncio).
 from __future__ import annotations
 
 import asyncio
-import re
+import ipaddress
 import socket
 import ssl
 from collections.abc import Collection
@@ -20,7 +20,9 @@ from aiosmtpd.smtp import SMTP
 from hudhud import log
 from mail.dialog import Dialog, House
 from mail.envelope import Listener
+from mail.session import proxied
 from mail.session.answers import CLOSING, full_house
+from mail.session.shown import Shown
 from mail.session.wire import Endless, HungUp, TooSlow
 from mail.verdict import Reply
 
@@ -32,7 +34,6 @@ POLLS: Final = 2  # rounds of the loop before the greeting, in which what was se
 HANDSHAKE_S: Final = 30.0
 BACKLOG: Final = 1024
 
-_PROXY = re.compile(rb"PROXY (?:TCP[46] ([0-9A-Fa-f.:]{2,39}) [0-9A-Fa-f.:]{2,39} (\d{1,5}) \d{1,5}|UNKNOWN.{0,90})")
 _log = log.get(__name__)
 
 
@@ -51,6 +52,7 @@ class Session(SMTP):
         self._timeout_duration = HANDSHAKE_S
         self.ip, self.port, self.listener = "", 0, listener
         self.tls: str | None = None
+        self.shown: Shown | None = None
         self._door = door
         self._counted = ""  # the address that this session counts for
         self._may_proxy = False
@@ -68,19 +70,17 @@ class Session(SMTP):
         if self._lines % FAIR == 0:
             await asyncio.sleep(0)
         until = self.loop.time() + seconds
-        seen, cut = 0, False
+        if self._may_proxy:
+            await self._proxied(until)
+        seen = 0
         while (end := self._input.find(b"\n", seen)) < 0:
             seen = len(self._input)
             if seen > ENDLESS:
                 raise Endless
-            if seen > limit and not cut:
-                cut = True
             await self._wait(until - self.loop.time())
-        if self._take_proxy():
-            return await self.line(limit, seconds)
         line = bytes(self._input[:end])
         del self._input[: end + 1]
-        if cut or len(line) > limit or line[-1:] != b"\r" or b"\r" in line[:-1] or b"\0" in line:
+        if len(line) > limit or line[-1:] != b"\r" or b"\r" in line[:-1] or b"\0" in line:
             return None
         return line[:-1]
 
@@ -95,9 +95,11 @@ class Session(SMTP):
         self._input[:0] = data
 
     def waiting(self) -> bool:
-        if self._may_proxy and self._input[:6] == b"PROXY ":
-            self._take_proxy()
-            return False
+        if self._may_proxy and self._input:
+            try:
+                self._take(proxied.read(bytes(self._input)))
+            except proxied.Wanting:
+                return False
         return bool(self._input)
 
     def send(self, *lines: Reply | str) -> None:
@@ -127,7 +129,7 @@ class Session(SMTP):
             raise HungUp
         self.transport = self._transport = self._writer._transport = secured
         self._over_ssl = True
-        self.tls = _version(secured)
+        self.tls, self.shown = _version(secured), _shown(secured)
 
     # the connection
 
@@ -135,12 +137,16 @@ class Session(SMTP):
         transport = self.transport
         peer = transport.get_extra_info("peername") or ("", 0)
         self.ip, self.port = str(peer[0]).partition("%")[0].removeprefix("::ffff:"), int(peer[1])
-        self.tls = _version(transport)
-        self._may_proxy = self.ip in self._door.proxies and self.tls is None
+        self.tls, self.shown = _version(transport), _shown(transport)
+        behind = self._door.behind(self.ip) and self.tls is None
+        self._may_proxy = behind or (self.ip in self._door.proxies and self.tls is None)
         self._timeout_handle.cancel()
         self._door.sessions.add(self)
         try:
-            self._enter(self.ip)
+            if behind:  # a balancer says who it speaks for, or is not spoken to
+                await self._proxied(self.loop.time() + HANDSHAKE_S, must=True)
+            if not self._counted:
+                self._enter(self.ip)
             for _ in range(POLLS):
                 await asyncio.sleep(0)
             await self.dialog.run()
@@ -209,21 +215,28 @@ class Session(SMTP):
         if self._ended and not self._input:
             raise HungUp
 
-    def _take_proxy(self) -> bool:
-        """PROXY protocol version 1, before anything else, from an address that the lab lists."""
-        if not self._may_proxy:
-            return False
+    async def _proxied(self, until: float, *, must: bool = False) -> None:
+        """PROXY protocol before anything else; HungUp where it must come and does not."""
+        while True:
+            try:
+                found = proxied.read(bytes(self._input))
+                break
+            except proxied.Wanting:
+                await self._wait(until - self.loop.time())
+        if must and found is None:
+            _log.warning("a balancer did not say who it speaks for", ip=self.ip)
+            raise HungUp
+        self._take(found)
+
+    def _take(self, found: proxied.Header | None) -> None:
         self._may_proxy = False
-        line, end, _ = self._input.partition(b"\r\n")
-        found = _PROXY.fullmatch(line) if end else None
         if found is None:
-            return False
-        del self._input[: len(line) + 2]
-        if found[1]:
-            self.ip, self.port = found[1].decode(), int(found[2])
+            return
+        del self._input[: found.length]
+        if found.ip:
+            self.ip, self.port = found.ip.removeprefix("::ffff:"), found.port
             self._leave()
             self._enter(self.ip)
-        return True
 
     def _enter(self, ip: str) -> None:
         if hit := self._door.house.limits.enter(ip):
@@ -238,12 +251,20 @@ class Session(SMTP):
 
 
 class Door:
-    """All listeners of a worker. `proxies` are addresses that may send PROXY protocol (the lab's)."""
+    """All listeners of a worker. `proxies` are addresses that may send PROXY protocol (the lab's), `balancers` addresses
+    and networks that must where TLS does not come first."""
 
-    def __init__(self, house: House, tls: ssl.SSLContext, proxies: Collection[str] = ()) -> None:
+    def __init__(
+        self, house: House, tls: ssl.SSLContext, proxies: Collection[str] = (), balancers: Collection[str] = ()
+    ) -> None:
         self.house, self.tls, self.proxies = house, tls, frozenset(proxies)
+        self._balancers = tuple(ipaddress.ip_network(one, strict=False) for one in balancers)
         self.sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
+
+    def behind(self, ip: str) -> bool:
+        """Whether a balancer speaks from there."""
+        return any(ipaddress.ip_address(ip) in network for network in self._balancers) if self._balancers else False
 
     async def open(self, listener: Listener, listening: socket.socket) -> None:
         """Take connections from a listening socket; on `submissions` TLS comes first (RFC 8314)."""
@@ -274,3 +295,8 @@ class Door:
 def _version(transport: asyncio.BaseTransport) -> str | None:
     secured = transport.get_extra_info("ssl_object")
     return secured.version() if secured is not None else None
+
+
+def _shown(transport: asyncio.BaseTransport) -> Shown | None:
+    """The certificate that the client has shown, where the listener's context asked for one."""
+    return getattr(transport.get_extra_info("ssl_object"), "shown", None)

@@ -121,7 +121,7 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         closing.callback(server.close)
         house = House(relay, login, limits, settings.relay, folder, asyncio.Semaphore(HEAVY))
         context = tls.server_context(settings.path("tls", "relay.pem"), settings.path("tls", "relay.key"))
-        door = Door(house, context, settings.lab.proxy_from if settings.lab else ())
+        door = Door(house, context, settings.lab.proxy_from if settings.lab else (), settings.relay.proxy_from)
         working = asyncio.create_task(watch.run(stop))
         for listener, descriptor in place.sockets:
             await door.open(listener, socket.socket(fileno=descriptor))

@@ -191,7 +191,7 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
         authority.issue_cert("localhost").configure_cert(server)
         client = ssl.create_default_context()
         authority.configure_trust(client)
-        worker = Running(house, Door(house, server, proxies), spool, client)
+        worker = Running(house, Door(house, server, proxies, relay.proxy_from), spool, client)
         for listener in ("mx", "submission", "submissions"):
             listening = socket.create_server(("127.0.0.1", 0))
             worker.ports[listener] = listening.getsockname()[1]
