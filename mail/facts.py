@@ -88,10 +88,6 @@ def own_addresses(account: Account) -> frozenset[str]:
     return frozenset(text.lower() for text in (account.name, *account.addresses, *account.delegated))
 
 
-def read_carriers(message: Message) -> tuple[Carrier, ...]:
-    """From and the header fields of rule A, in the message's order."""
-    return tuple(
-        Carrier(f.name.decode("ascii", "replace"), addresses.read(f.value))
 def may_use(account: Account, address: str, registry: Registry) -> bool:
     """Whether the account may send as `address` (local@domain in lower case)."""
     if account.kind != "server":
@@ -104,6 +100,10 @@ def may_use(account: Account, address: str, registry: Registry) -> bool:
     return not narrower or address in narrower or any(above in narrower for above in suffixes(domain))
 
 
+def read_carriers(message: Message) -> tuple[Carrier, ...]:
+    """From and the header fields of rule A, in the message's order."""
+    return tuple(
+        Carrier(f.name.decode("ascii", "replace"), addresses.read(f.value))
         for f in message.headers
         if f.name == AUTHOR or f.name in LEAKS
     )

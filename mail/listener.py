@@ -87,8 +87,7 @@ class Session(SMTP):
     async def chunk(self, seconds: float) -> bytes:
         if not self._input:
             await self._wait(seconds)
-        chunk = bytes(self._input)
-        self._input.clear()
+        chunk, self._input = bytes(self._input), bytearray()
         return chunk
 
     def unread(self, data: bytes) -> None:
@@ -251,8 +250,7 @@ class Session(SMTP):
 
 
 class Door:
-    """All listeners of a worker. `proxies` are addresses that may send PROXY protocol (the lab's), `balancers` addresses
-    and networks that must where TLS does not come first."""
+    """A worker's listeners. `proxies` (the lab's) may send PROXY protocol, `balancers` must where TLS is not first."""
 
     def __init__(
         self, house: House, tls: ssl.SSLContext, proxies: Collection[str] = (), balancers: Collection[str] = ()
