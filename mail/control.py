@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from hudhud import codec, log
 from hudhud.audit import Audit, AuditError
 from hudhud.clock import Clock
+from mail import orders
 from mail.content.examine import Examiner
 from mail.envelope import NULL, Client, Envelope
-from mail.held import Act
 from mail.message import Message
+from mail.node import asked
 from mail.node.asking import PATIENCE_S, Refused, Request, short
+from mail.node.many import NAMES, Many, Name, perform, why_not
 from mail.node.served import Served
+from mail.node.tracing import Tracing, by_time
 from mail.shelf.bodies import BodyError
 from mail.shelf.filters import Filter
 from mail.shelf.room import SpoolFull
@@ -43,15 +46,18 @@ class Control:
         status: Callable[[], Mapping[str, object]],
     ) -> None:
         self._served, self._examiner, self._audit, self._clock, self._status = served, examiner, audit, clock, status
+        settings = next(iter(served())).ground.settings
+        self._many = Many(served, clock, self._record)
+        self._tracing = Tracing(served, settings.path(*orders.FILE), clock, self._record)
         self._acts: Mapping[str, Callable[[Request], Awaitable[object]]] = {
             "list": self._list,
             "show": self._show,
+            "trace": self._tracing.find,
             "preview": self._preview,
-            "release": self._release,
-            "delete": self._delete,
-            "hold": self._hold,
-            "retry": self._retry,
+            "many.preview": self._many_preview,
+            "many.do": self._many.do,
             "status": self._tell,
+            **dict.fromkeys(NAMES, self._one),
         }
 
     async def open(self, path: Path) -> asyncio.Server:
@@ -79,32 +85,38 @@ class Control:
     # acts
 
     async def _list(self, request: Request) -> object:
-        names = ("state", "sender", "recipient", "domain", "account", "rule")
-        wanted = {name: str(request.get(name) or "") for name in names}
-        await self._record(
-            request, "mail.search", ", ".join(f"{k}={v}" for k, v in wanted.items() if v) or "everything"
-        )
-        asked = Filter(**wanted, older_than=float(request.get("older_than") or 0))  # type: ignore[arg-type]
-        limit = int(request.get("limit") or 100)
-        found = [one for served in self._served() for one in served.spool.list(asked, limit)]
-        return sorted(found, key=lambda one: str(one["received"]), reverse=True)[:limit]
+        limit, wanted = asked.limit(request), self._filter(request)
+        await self._record(request, "mail.search", _said(request))
+        found = [one for served in self._served() for one in await asyncio.to_thread(served.spool.list, wanted, limit)]
+        return sorted(found, key=by_time, reverse=True)[:limit]
 
     async def _show(self, request: Request) -> object:
-        try:
-            served, queue_id = self._find(request)
-        except Refused:
-            return await self._show_refusal(request)
-        await self._record(request, "mail.explain", queue_id)
-        return served.spool.show(queue_id)
+        """A message, or what was refused under its reference."""
+        text = asked.text(request, "id")
+        for served in self._served():
+            if (found := await asyncio.to_thread(served.spool.show, text)) is not None:
+                await self._record(request, "mail.explain", str(found["id"]))
+                return found
+        raise Refused(404, f"there is no message {text!r} here")
 
-    async def _show_refusal(self, request: Request) -> object:
-        """What was refused is not in the spool, but its reference is on the refusal: it too is explained."""
-        text = str(request.get("id") or "")
-        found = next((one for served in self._served() if (one := served.spool.show(text)) is not None), None)
-        if found is None:
-            raise Refused(404, f"there is no message {text!r} here")
-        await self._record(request, "mail.explain", text)
-        return found
+    async def _many_preview(self, request: Request) -> object:
+        wanted = self._filter(request)
+        await self._record(request, f"mail.{asked.text(request, 'do')}.preview", _said(request))
+        return await self._many.preview(request, wanted)
+
+    async def _one(self, request: Request) -> object:
+        """An act on one message, by its name."""
+        served, name = self._find(request)
+        act, reason = cast(Name, request["act"]), asked.text(request, "reason")
+        if act != "retry" and not reason:
+            raise Refused(400, "say why: a reason is needed")
+        await self._record(request, f"mail.{act}", name, reason=reason)
+        with log.bound(queue_id=name):
+            done = await perform(served.held, act, name, request, reason)
+        if problem := why_not(done):
+            raise Refused(409, problem)
+        late = {"late": list(done.late)} if done.late else {}
+        return {"id": name, "recipients": list(done.recipients), **({"told": True} if done.told else {}), **late}
 
     async def _preview(self, request: Request) -> object:
         served, queue_id = self._find(request)
@@ -119,36 +131,18 @@ class Control:
         contents = await self._examiner.read(message)
         return preview(message, contents.parts)
 
-    async def _release(self, request: Request) -> object:
-        served, queue_id, actor, reason = await self._begin(request)
-        only = request.get("recipients") or None
-        return _done(await served.held.release(queue_id, actor=actor, reason=reason, recipients=only))
-
-    async def _delete(self, request: Request) -> object:
-        served, queue_id, actor, reason = await self._begin(request)
-        only = request.get("recipients") or None
-        return _done(await served.held.delete(queue_id, actor=actor, reason=reason, recipients=only))
-
-    async def _hold(self, request: Request) -> object:
-        served, queue_id, actor, reason = await self._begin(request)
-        return _done(await served.held.hold(queue_id, actor=actor, reason=reason))
-
-    async def _retry(self, request: Request) -> object:
-        served, queue_id = self._find(request)
-        await self._record(request, "mail.retry", queue_id)
-        return _done(await served.held.retry(queue_id))
-
     async def _tell(self, request: Request) -> object:
         return {**self._status(), "shards": [served.status() for served in self._served()]}
 
     # inside
 
-    async def _begin(self, request: Request) -> tuple[Served, str, str, str]:
-        """The shard, the message, who acts and why, once that is recorded."""
-        served, queue_id = self._find(request)
-        reason = _reason(request)
-        await self._record(request, f"mail.{request['act']}", queue_id, reason=reason)
-        return served, queue_id, str(request["actor"]), reason
+    def _filter(self, request: Request) -> Filter:
+        served = list(self._served())
+
+        def domains_to(hop: str) -> tuple[str, ...]:
+            return tuple({domain for one in served for domain in one.domains_to(hop)})
+
+        return asked.filter_of(request, served[0].ground.domains_of, domains_to)
 
     def _find(self, request: Request) -> tuple[Served, str]:
         text = str(request.get("id") or "")
@@ -158,9 +152,14 @@ class Control:
                 return served, queue_id(*number)
         raise Refused(404, f"there is no message {text!r} here")
 
-    async def _record(self, request: Request, act: str, subject: str, *, reason: str = "") -> None:
-        now = self._clock.now()
-        await asyncio.to_thread(lambda: self._audit.record(str(request["actor"]), act, subject, reason=reason, now=now))
+    async def _record(
+        self, request: Request, act: str, subject: str, *, reason: str = "", after: object = None
+    ) -> None:
+        def write() -> None:
+            actor = str(request["actor"])
+            self._audit.record(actor, act, subject, reason=reason, after=after, now=self._clock.now())
+
+        await asyncio.to_thread(write)
 
     async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -195,7 +194,7 @@ def _reason(request: Request) -> str:
     return reason
 
 
-def _done(act: Act) -> Mapping[str, object]:
-    if not act.recipients:
-        raise Refused(409, "nothing was to be done: no recipient is in that state any more")
-    return {"id": act.queue_id, "recipients": list(act.recipients)}
+def _said(request: Request) -> str:
+    """The filters of a request, for the audit."""
+    named = (*asked.FILTERS, "cursor")
+    return ", ".join(f"{name}={text}" for name in named if (text := asked.text(request, name))) or "everything"

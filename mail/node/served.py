@@ -15,18 +15,24 @@ from hudhud.journal import Cursor, Journal
 from hudhud.settings import Settings
 from hudhud.ship import Shipper
 from mail.carry.connection import Features
+from mail.carry.parting import Parting
 from mail.carry.pool import tls_contexts
 from mail.delivery import Delivery
 from mail.dispatch import Dispatch
 from mail.dns import Resolver
 from mail.held import Held
 from mail.nexthop import Ahead, Offer, Offers
-from mail.route import Hop, Routes
+from mail.route import Hop, NoWay, Routes
 from mail.shelf import listing
+from mail.shelf.moving import Moving
 from mail.sign import Signer
 from mail.spool import Spool, open_spool
 
 TRIM_S: Final = 60.0  # seconds between looks at what the intake has and the journal may forget
+MOVE_S: Final = 10.0  # seconds between moves of what is done
+MOVE_BUSY: Final = 5  # steps of one move while mail comes
+MOVE_QUIET: Final = 200
+FORGET_S: Final = 3600.0  # seconds between looks for days past their retention
 
 _log = log.get(__name__)
 
@@ -43,6 +49,11 @@ class Ground:
     folder: Path
     offers: Offers
 
+    def domains_of(self, code: str) -> tuple[str, ...] | None:
+        """The domains of a body; None where there is no such body."""
+        entity = self.registry().entities.get(code)
+        return tuple(entity.domains) if entity is not None else None
+
     def body_of(self, domain: str) -> str:
         """The code of the body a domain belongs to; "" for none."""
         entity = self.registry().by_domain(domain)
@@ -55,7 +66,8 @@ class Served:
     def __init__(self, ground: Ground, spool: Spool) -> None:
         settings, clock = ground.settings, ground.clock
         self.spool = spool
-        self.held = Held(spool, clock, ground.body_of)
+        self.ground = ground
+        self.held = Held(spool, clock, ground.body_of, Parting(spool, settings))
         relay = settings.relay
         contexts = tls_contexts(str(settings.path("tls", "ca.pem")) if settings.lab else None)
         delivery = Delivery(
@@ -67,7 +79,7 @@ class Served:
             learned=self._learn,
         )
         self._offers = ground.offers
-        routes = Routes(ground.registry, ground.resolver, own=frozenset({relay.hostname}), clock=clock)
+        self.routes = routes = Routes(ground.registry, ground.resolver, own=frozenset({relay.hostname}), clock=clock)
         self.ahead = Ahead(routes, ground.registry, ground.offers)
         self.signer = Signer(settings.path("keys"), settings.delivery.dkim_selector, clock)
         self.dispatch = Dispatch(spool, routes, self.signer, delivery, clock=clock, settings=settings)
@@ -82,15 +94,22 @@ class Served:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver and ship until `stop`. Raises what made the shard unusable; the worker then ends and starts anew."""
-        helpers = [asyncio.create_task(self.shipper.run(stop)), asyncio.create_task(self._trim())]
+        shipping = asyncio.create_task(self.shipper.run(stop))
+        others = [asyncio.create_task(self._trim()), asyncio.create_task(self._move())]
         try:
             await self.dispatch.run(stop)
         finally:
-            helpers[1].cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
+            for one in others:
+                one.cancel()
+            await asyncio.gather(shipping, *others, return_exceptions=True)
 
     def _learn(self, hop: Hop, features: Features) -> None:
         self._offers.learn(hop.key, Offer(features.size, features.eight_bit, features.utf8))
+
+    def domains_to(self, hop: str) -> list[str]:
+        """The domains that somebody waits for and that go to a next hop whose name or address begins so."""
+        found = self.spool.database.read("SELECT DISTINCT domain FROM recipients WHERE state = 'queued'")
+        return [domain for (domain,) in found if _leads(self.routes.known(domain), hop.lower())]
 
     def status(self) -> dict[str, object]:
         """For people: what waits, what is under way, how far the intake is behind."""
@@ -107,6 +126,24 @@ class Served:
     def close(self) -> None:
         self.spool.close()
 
+    async def _move(self) -> None:
+        """What is done goes to its day: some of it at once, the more the less the shard has to do."""
+        moving, forget_at = Moving(self.spool.database, self.spool.shelves.days, self.ground.settings.spool), 0.0
+        while True:
+            before = self.spool.database.works
+            await self._clock.sleep(MOVE_S)
+            busy = self.spool.database.works - before > MOVE_S  # more than one a second
+            try:
+                for _ in range(MOVE_BUSY if busy else MOVE_QUIET):
+                    sending = {number for number, _ in self.spool.hands.sending}
+                    if not await asyncio.to_thread(moving.step, self._clock.now(), sending):
+                        break
+                if self._clock.monotonic() >= forget_at:
+                    forget_at = self._clock.monotonic() + FORGET_S
+                    await asyncio.to_thread(moving.forget, self._clock.now())
+            except Exception:  # it stays in the shard, and is tried again
+                _log.exception("what is done was not moved to its day", shard=self.spool.shard)
+
     async def _trim(self) -> None:
         while True:
             await self._clock.sleep(TRIM_S)
@@ -114,6 +151,13 @@ class Served:
                 await asyncio.to_thread(self.journal.trim, self.cursor.position)
             except Exception:  # tried again in a minute
                 _log.exception("the journal was not trimmed", shard=self.spool.shard)
+
+
+def _leads(way: Hop | NoWay | None, hop: str) -> bool:
+    if not isinstance(way, Hop):
+        return False
+    names = (way.name, way.entity, *(name for target in way.targets for name in (target.host, target.address)))
+    return any(name.lower().startswith(hop) for name in names)
 
 
 def serve(ground: Ground, shard: int) -> Served:
