@@ -185,14 +185,14 @@ def reply_to(finding: Finding, *, help_url: str = "", reference: str = "") -> Re
     elif finding.disposition is Disposition.REJECT and code < 500:
         code, enhanced = 550, "5" + enhanced[1:]
     words = [finding.rule, reason.sentence.format(**shown_facts(finding))]
+    concerned = finding.facts.get("for")
+    if isinstance(concerned, list):
+        words.append(f"For {', '.join(map(str, concerned[:MAX_NAMED]))}.")
     return Reply(code, enhanced, _ascii(words, f"{help_url}/{finding.rule}" if help_url else "", reference))
 
 
 def rcpt_reply(verdict: Verdict, *, help_url: str = "", reference: str = "") -> Reply:
     """What RCPT is answered with."""
-    concerned = finding.facts.get("for")
-    if isinstance(concerned, list):
-        words.append(f"For {', '.join(map(str, concerned[:MAX_NAMED]))}.")
     finding = verdict.decisive
     if finding is None or verdict.disposition < Disposition.DEFER:
         return Reply(250, "2.1.5", "Recipient OK")
