@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from hudhud import log
 from hudhud.settings import Relay as Settings
@@ -23,7 +23,8 @@ from mail.relay import FAULT, Relay
 from mail.session import answers, sasl
 from mail.session.grammar import ParameterError, parse_mail_command, parse_rcpt_command
 from mail.session.incoming import Incoming
-from mail.session.login import Login
+from mail.session.login import LoggedIn, Login
+from mail.session.servers import Servers
 from mail.session.transaction import Transaction
 from mail.session.wire import Endless, HungUp, TooSlow, Wire
 from mail.verdict import Reply
@@ -44,6 +45,7 @@ class House:
     settings: Settings
     folder: Path | None
     heavy: asyncio.Semaphore
+    servers: Servers
 
 
 class Dialog:
@@ -53,6 +55,7 @@ class Dialog:
         self._wire, self._house, self._settings = wire, house, house.settings
         self._helo = ""
         self._account: Account | None = None
+        self._logged: LoggedIn | None = None  # by which log-in it is that account, where by one
         self._transaction: Transaction | None = None
         self._junk = self._failures = 0
         self.closing = False  # set from outside: it ends before the next command
@@ -118,7 +121,7 @@ class Dialog:
         if self._requiretls:
             offers.append("REQUIRETLS")
         if self._wire.tls is not None and self._wire.listener != "mx" and self._account is None:
-            offers.append(f"AUTH {' '.join(sasl.MECHANISMS)}")
+            offers.append(f"AUTH {' '.join(self._house.login.mechanisms)}")
         lines = [self._settings.hostname, *offers]
         self._wire.send(*(f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)))
 
@@ -138,7 +141,8 @@ class Dialog:
         return True
 
     async def _mail(self, argument: bytes) -> None:
-        if refusal := self._not_yet():
+        account = self._account or self._house.servers.find(self._wire.ip, self._wire.shown)
+        if refusal := self._not_yet(account):
             self._misuse(refusal)
             return
         try:
@@ -146,13 +150,14 @@ class Dialog:
         except (PathError, ParameterError) as error:
             self._misuse(answers.wrong(error, utf8=550))
             return
-        if self._account is not None:
-            self._account = self._house.login.current(self._account)
-            if self._account is None:
+        if self._logged is not None:
+            self._logged = self._house.login.current(self._logged)
+            if self._logged is None:
                 self._goodbye(answers.GONE)
+            account = self._account = self._logged.account
         wire = self._wire
         client = Client(wire.ip, wire.port, self._helo, wire.tls, wire.listener)
-        begun = self._house.relay.begin(client, self._account, command)
+        begun = self._house.relay.begin(client, account, command)
         if isinstance(begun, Transaction):
             self._transaction = begun
         wire.send(answers.MAIL_OK if isinstance(begun, Transaction) else begun)
@@ -162,11 +167,11 @@ class Dialog:
         """RFC 8689 is for sessions in TLS."""
         return self._settings.requiretls and self._wire.tls is not None
 
-    def _not_yet(self) -> Reply | None:
-        """What must come before MAIL."""
+    def _not_yet(self, account: Account | None) -> Reply | None:
+        """What must come before MAIL; a body's own server need not log in."""
         if not self._helo:
             return answers.HELLO_FIRST
-        if self._wire.listener != "mx" and self._account is None:
+        if self._wire.listener != "mx" and account is None:
             return answers.TLS_FIRST if self._wire.tls is None else answers.AUTH_FIRST
         return answers.NESTED if self._transaction is not None else None
 
@@ -247,7 +252,7 @@ class Dialog:
             return
         self._wire.send(answers.GO_AHEAD)
         self._end()
-        self._helo, self._account = "", None  # RFC 3207 section 4.2: nothing said in clear counts
+        self._helo, self._account, self._logged = "", None, None  # RFC 3207 section 4.2: nothing said in clear counts
         await self._wire.start_tls()
 
     async def _auth(self, argument: bytes) -> None:
@@ -258,8 +263,8 @@ class Dialog:
             self._misuse(refusal)
             return
         answer = await sasl.authenticate(self._wire, self._house.login, argument)
-        if isinstance(answer, Account):
-            self._account = answer
+        if isinstance(answer, LoggedIn):
+            self._logged, self._account = answer, answer.account
             self._wire.send(sasl.WELCOME)
             return
         self._failures += 1
@@ -292,6 +297,6 @@ class Dialog:
             self._goodbye(answers.TOO_MANY)
         self._wire.send(reply)
 
-    def _goodbye(self, reply: Reply) -> None:
+    def _goodbye(self, reply: Reply) -> NoReturn:
         self._wire.send(reply)
         raise HungUp

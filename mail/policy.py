@@ -38,6 +38,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     impersonation: Strength = "hold"  # rule C: mail from abroad that says it comes from one of our bodies
     dmarc: Strength = "hold"  # mail that fails the DMARC policy "reject" of From's domain ("quarantine" tags at most)
     max_size: int = 35 * MiB  # octets of DATA
+    app_abroad: bool = False  # outside the national networks people log in with app passwords or tokens only
     null_sender: bool = False  # whether accounts may send with an empty MAIL FROM
     ambiguous: Strength = "tag"  # mail programs would read different contents
     encrypted: Strength = "tag"  # an attachment that cannot be examined without its password

@@ -28,8 +28,11 @@ from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
 from mail.live import demo_rules, demo_zone
+from mail.proof import ways
 from mail.relay import Relay
-from mail.session.login import LiveAccounts, Login
+from mail.session.live import LiveAccounts
+from mail.session.login import Login
+from mail.session.servers import Servers
 from mail.session.strikes import Strikes
 from mail.session.telling import Telling
 from mail.spool import open_spool
@@ -185,8 +188,19 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
             spool=spool, judge=Careful(judge or judging, strikes, limits, relay), telling=telling, limits=limits,
             clock=SYSTEM, settings=relay,
         )  # fmt: skip
-        login = Login(LiveAccounts(tmp_path / "accounts.toml"), limits, relay, SYSTEM)
-        house = House(the_relay, login, limits, relay, tmp_path / "relay", asyncio.Semaphore(HEAVY))
+        login = Login(
+            LiveAccounts(tmp_path / "accounts.toml"), limits, settings, SYSTEM,
+            ways=ways.build(settings, SYSTEM), policy=lambda: RULES.policy,
+        )  # fmt: skip
+        house = House(
+            the_relay,
+            login,
+            limits,
+            relay,
+            tmp_path / "relay",
+            asyncio.Semaphore(HEAVY),
+            Servers(lambda: RULES.policy.registry),
+        )
         server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert("localhost").configure_cert(server)
         client = ssl.create_default_context()
@@ -203,7 +217,7 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
             await telling.settle()
             await judging.close()
             spool.close()
-            login.close()
+            await login.close()
             strikes.close()
             limits.close()
 

@@ -12,18 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hudhud.clock import SYSTEM, VirtualClock
+from hudhud.clock import VirtualClock
 from hudhud.database import Database
 from hudhud.people import hash_password
 from hudhud.settings import Budget, Relay
 from mail import accounts, limits, trace
-from mail.accounts import Account, Accounts, AccountsError, Delegation
+from mail.accounts import AccountsError, Delegation
 from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.limits import Limits
 from mail.message import Message
 from mail.node.stopping import Stop, Stops, over_budget
 from mail.session.incoming import END, Incoming
-from mail.session.login import LiveAccounts, Login, Refusal
 from mail.session.strikes import Strikes
 from mail.shelf.stored import SCHEMA, edited, number_at
 from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
@@ -177,45 +176,6 @@ def test_a_mistake_in_accounts_is_named_with_its_line(text: str, place: str) -> 
     with pytest.raises(AccountsError) as wrong:
         accounts.parse(text.encode())
     assert place in str(wrong.value)
-
-
-async def test_log_ins_are_remembered_limited_and_tell_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "accounts.toml"
-    accounts.write(path, [accounts.row(AMAL, "FIN", "Amal", HASHED)])
-    relay = Relay(auth_failures_per_hour=3)
-    with Limits(tmp_path / "limits", relay, worker=0) as shared:
-        live = LiveAccounts(path)
-        login = Login(live, shared, relay, SYSTEM)
-        right = AMAL.encode(), b"a password of the lab"
-        account = await login.verify(*right, "192.0.2.1")
-        assert isinstance(account, Account)
-        began = time.perf_counter()
-        for _ in range(100):
-            assert isinstance(await login.verify(*right, "192.0.2.1"), Account)
-        assert time.perf_counter() - began < 0.5  # not hashed again
-        costs = []
-        for name in (AMAL.encode(), b"nobody@nowhere.example"):
-            began = time.perf_counter()
-            assert await login.verify(name, b"wrong", "198.51.100.1") is Refusal.WRONG
-            costs.append(time.perf_counter() - began)
-        assert 0.2 < costs[0] / costs[1] < 5
-        assert await login.verify(AMAL.encode(), b"wrong", "198.51.100.2") is Refusal.WRONG
-        assert await login.verify(AMAL.encode(), b"wrong", "198.51.100.3") is Refusal.WRONG
-        assert await login.verify(AMAL.encode(), b"wrong", "198.51.100.4") is Refusal.LATER
-        login.close()
-        fresh = Login(live, shared, relay, SYSTEM)  # without what the first one remembers
-        assert isinstance(await fresh.verify(*right, "192.0.2.1"), Account)  # where she logged in before
-        accounts.write(path, [accounts.row(AMAL, "FIN", "Amal", hash_password("another password"))])
-        assert live.refresh()
-        assert await fresh.verify(*right, "192.0.2.1") is Refusal.WRONG
-        accounts.write(path, [])
-        live.refresh()
-        assert fresh.current(account) is None
-        path.write_text("[account\n")
-        assert not live.refresh()
-        assert live.problem is not None
-        assert isinstance(live.value, Accounts)
-        fresh.close()
 
 
 def test_a_message_that_was_judged_when_the_worker_died_gets_a_strike(tmp_path: Path) -> None:
