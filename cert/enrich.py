@@ -106,7 +106,7 @@ _RELATED: Final[Mapping[str, tuple[str, ...]]] = {
     "related.hosts": (
         "source.domain", "destination.domain", "host.name", "url.domain", "dns.question.name", "tls.client.server_name",
     ),
-    "related.user": ("user.name", "user.email", "hudhud.mail.account"),
+    "related.user": ("user.name", "user.email", "hudhud.mail.account", "hudhud.mail.role", "hudhud.mail.person"),
     "related.hash": (
         "file.hash.sha256", "file.hash.md5", "file.hash.sha1", "email.attachments.file.hash.sha256",
         "hudhud.mail.sha256", "tls.client.ja3", "tls.client.ja4", "tls.server.ja3s",

@@ -14,7 +14,7 @@ from deploy import rollout
 from deploy.live_registry import live_files, live_registry, publish_files
 from hudhud import config as configuration
 from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
-from hudhud.entity import Entity, Registry
+from hudhud.entity import Entity, MailServer, Registry
 from hudhud.registry import FILE, parse_registry
 from hudhud.settings import Settings
 
@@ -31,7 +31,9 @@ def check(path: Path) -> int:
     found = parse_registry(files)
     domains = sum(len(entity.domains) for entity in found.entities.values())
     prefixes = len(found.national_prefixes)
-    out(f"{path}: right; {len(found.entities)} bodies, {domains} domains, {prefixes} national prefixes")
+    servers = sum(len(entity.servers) for entity in found.entities.values())
+    bodies = f"{len(found.entities)} bodies, {domains} domains, {servers} own servers"
+    out(f"{path}: right; {bodies}, {prefixes} national prefixes")
     return Exit.DONE
 
 
@@ -75,7 +77,26 @@ def _as_json(entity: Entity) -> object:
         "next_hop": msgspec.to_builtins(entity.next_hop),
         "diwan": entity.diwan,
         "contacts": msgspec.to_builtins(entity.contacts),
+        "servers": [_server(server) for server in entity.servers],
     }
+
+
+def _server(server: MailServer) -> dict[str, object]:
+    return {
+        "name": server.name,
+        "kind": server.kind,
+        "addresses": [str(prefix) for prefix in server.addresses],
+        "certificates": list(server.certificates),
+        "senders": sorted(server.senders),
+        "lists": server.lists,
+        "messages_per_minute": server.messages_per_minute or None,
+    }
+
+
+def _known_by(server: MailServer) -> str:
+    known = ", ".join([*map(str, server.addresses), *server.certificates])
+    senders = f"; sends from {', '.join(sorted(server.senders))}" if server.senders else ""
+    return f"{server.name} ({server.kind}) at {known}{senders}{'; lists' if server.lists else ''}"
 
 
 def _row(entity: Entity) -> Sequence[object]:
@@ -92,6 +113,7 @@ def _details(entity: Entity) -> list[tuple[str, str]]:
     rows = [("code", entity.code), ("domains", ", ".join(entity.domains))]
     rows += [("network", f"{network.prefix} ({network.kind})") for network in entity.networks]
     rows += [("mail host", str(host)) for host in entity.mail_hosts]
+    rows += [("own server", _known_by(server)) for server in entity.servers]
     rows += [("next hop", _hop(entity)), ("diwan", entity.diwan)]
     return rows + [(f"contact: {c.role}", f"{c.name} <{c.email}> {c.phone} ({c.language})") for c in entity.contacts]
 

@@ -48,7 +48,7 @@ class Account:
     are local@domain in lower case, the domain as A-label. `kind`: a person; a role's mailbox, for which `person` acts;
     or a body's own server (mail/session/servers.py), "FIN/exchange". A server's `senders` are the domains and addresses
     that it may use, none: all of its body; `lists`: posts of others go through it; `per_minute`: messages, 0: as the
-    node has it.
+    node has it; `claimed`: whom it says it acts for, which is recorded and never trusted.
     """
 
     name: str
@@ -61,6 +61,12 @@ class Account:
     senders: frozenset[str] = frozenset()
     lists: bool = False
     per_minute: int = 0
+    claimed: str = ""
+
+    @property
+    def acts(self) -> str:
+        """Whom its mail is recorded for: the person where one acts for a role, else the account itself."""
+        return self.person if self.kind == "role" else self.name
 
     @property
     def hears(self) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Relay as Settings
-from mail import limits, trace
+from mail import behind, limits, trace
 from mail.accounts import Account
 from mail.careful import Careful
 from mail.envelope import Client, Envelope, Recipient, parse_path
@@ -117,6 +117,7 @@ class Relay:
             message = await asyncio.to_thread(Message.read, envelope, transaction.reference, data)
         else:
             message = Message.read(envelope, transaction.reference, data)
+        message = _told_of_itself(message)
         transaction.subject = subject_of(message) if transaction.account else ""
         if trace.loops(message, self._settings.hostname):
             return LOOP
@@ -193,3 +194,11 @@ class Relay:
         )
         edits = trace.edits(message, judgement, self._settings.authserv_id or hostname)
         await self._spool.put(message, judgement, entries, events, trace=above, edits=edits, own=notices)
+
+
+def _told_of_itself(message: Message) -> Message:
+    """With whom a body's own server says it acts for."""
+    account = message.envelope.account
+    if account is None or account.kind != "server" or not (person := behind.person(message)):
+        return message
+    return replace(message, envelope=replace(message.envelope, account=replace(account, claimed=person)))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from email.utils import format_datetime
 from typing import Final
 
+from mail.accounts import Account
 from mail.envelope import Client, Envelope
 from mail.message import Field, Message
 from mail.shelf.stored import Edit
@@ -26,6 +27,7 @@ TAG: Final = "[CAUTION] "
 
 _TOKEN = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 _COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
+_COMMENTED = re.compile(r"[^A-Za-z0-9.@_/+-]")  # what may not stand in a comment of ours
 _AUTHSERV = re.compile(rb'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 
 
@@ -37,6 +39,8 @@ def received(envelope: Envelope, queue_id: str, hostname: str) -> bytes:
         f"by {hostname} (Hudhud) with {_with(envelope)}",
     ]
     if client.tls:
+    if envelope.account is not None and envelope.account.kind == "server":
+        lines.append(f"({_server(envelope.account)})")
         lines.append(f"(using {_TOKEN.sub('_', client.tls)})")
     lines.append(f"id {queue_id}")
     if len(envelope.recipients) == 1 and envelope.recipients[0].address.raw.isascii():
@@ -47,6 +51,12 @@ def received(envelope: Envelope, queue_id: str, hostname: str) -> bytes:
 
 
 def headers(envelope: Envelope, queue_id: str, judgement: Judgement, *, hostname: str, authserv_id: str = "") -> bytes:
+def _server(account: Account) -> str:
+    """A body's own server, and for whom it says it acts: what its message says of itself already, no more is told."""
+    person = f" for {_COMMENTED.sub('_', account.claimed)}" if account.claimed else ""
+    return f"registered server {_COMMENTED.sub('_', account.name)}{person}"
+
+
     """Everything that goes above the message: Received, our trace id, and what tagged or held it."""
     parts = [received(envelope, queue_id, hostname)]
     parts.append(b"%b: %b by=%b\r\n" % (TRACE_ID, queue_id.encode(), hostname.encode("ascii", "replace")))

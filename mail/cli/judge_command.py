@@ -24,6 +24,7 @@ from mail.live import demo_rules, demo_zone, live_releases
 from mail.message import Message
 from mail.policy import LiveRules
 from mail.threads import NoThreads, SpoolThreads, Threads
+from mail.session import servers
 from mail.verdict import Finding, Judgement, Reply, Verdict
 
 SECONDS: Final = 30.0  # for one message; past it the answer is a named error
@@ -43,7 +44,9 @@ def judge(
     *,
     mail_from: Annotated[str, Parameter(help="Envelope sender; empty for the null sender.")] = "",
     rcpt: Annotated[list[str] | None, Parameter(consume_multiple=True, help="Envelope recipients.")] = None,
-    account: Annotated[str, Parameter(help="The account that is logged in: judge as on submission.")] = "",
+    account: Annotated[
+        str, Parameter(help="The account that is logged in, or a body's own server as FIN/exchange: judge as theirs.")
+    ] = "",
     client_ip: Annotated[str, Parameter(help="Address that the message comes from.")] = "198.51.100.25",
     helo: Annotated[str, Parameter(help="What the client calls itself.")] = "",
     dns: Annotated[Path | None, Parameter(help="zone.json that answers in place of the DNS.")] = None,
@@ -57,7 +60,8 @@ def judge(
     settings, live = _live(config)
     resolver = _resolver(dns, config, settings)
     threads: Threads = SpoolThreads(settings.path(settings.spool.folder)) if config else NoThreads()
-    client = Client(client_ip, 0, helo, None, "submission" if account else "mx")
+    account = account or _server_at(client_ip, live)
+    client = Client(client_ip, 0, helo, None, "submission" if "@" in account else "mx")
     asked = Asked(_envelope(mail_from, rcpt or [], account, client, live), wire)
     judging = Judging(live, resolver, threads, SYSTEM, settings)
     asyncio.run(_all(judging, asked, files, as_json=json))
@@ -101,7 +105,18 @@ def _envelope(sender: str, rcpt: Sequence[str], account: str, client: Client, li
 
 
 def _account(text: str, live: LiveRules) -> Account:
+def _server_at(ip: str, live: LiveRules) -> str:
+    """The name of the registered server at that address; "" where there is none."""
+    known = servers.Servers(lambda: live.policy.registry).find(ip, None)
+    return known.name if known is not None else ""
+
+
     address = parse_path(text.strip("<>").encode(), smtputf8=True)
+    if "@" not in text:
+        known = servers.named(live.policy.registry, text)
+        if known is None:
+            raise ValueError(f"{text} is no server of the registry; `hudhud registry show CODE` lists them")
+        return known
     entity = live.policy.registry.by_domain(address.domain)
     if entity is None:
         raise ValueError(f"{text} is of no body of the registry")

@@ -180,7 +180,7 @@ def stored_of(
         kind="mail",
         received=envelope.received,
         sender=envelope.sender.raw,
-        account=account.name if account else "",
+        account=account.acts if account else "",
         entity=account.entity if account else "",
         listener=envelope.client.listener,
         bounce=bounce and bool(envelope.sender.raw),

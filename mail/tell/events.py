@@ -13,6 +13,7 @@ from typing import Final
 from hudhud import codec
 from hudhud.entity import Registry
 from hudhud.event import Value, format_time, nest
+from mail.accounts import Account
 from mail.content.features import host_of
 from mail.envelope import Envelope
 from mail.message import Message
@@ -163,8 +164,19 @@ def _of_envelope(envelope: Envelope, queue_id: str, recipients: Sequence[bytes])
         "source.domain": client.helo or None,
         "hudhud.mail.queue_id": queue_id,
         "hudhud.mail.listener": client.listener,
-        "hudhud.mail.account": envelope.account.name if envelope.account is not None else None,
+        **_of_account(envelope.account),
         "hudhud.mail.recipients": len(recipients),
+    }
+
+
+def _of_account(account: Account | None) -> dict[str, Value]:
+    """Who acted; for which role; and for whom a body's server says it did."""
+    if account is None:
+        return {}
+    return {
+        "hudhud.mail.account": account.acts,
+        "hudhud.mail.role": account.name if account.kind == "role" else None,
+        "hudhud.mail.person": account.claimed or None,
     }
 
 
