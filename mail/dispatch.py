@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hudhud import log
@@ -16,12 +17,16 @@ from hudhud.clock import Clock
 from hudhud.settings import Settings
 from mail.attempt import Attempt, Stage
 from mail.carry import letter
+from mail.carry.abroad import Abroad
 from mail.carry.backlog import Backlog
 from mail.carry.lane import Job, Lane
 from mail.carry.ledger import Ledger
 from mail.carry.letter import Letter
+from mail.carry.link import Link
+from mail.carry.pace import Pace
 from mail.delivery import Delivery
-from mail.route import NoWay, Routes
+from mail.limits import Limits
+from mail.route import Hop, NoWay, Routes
 from mail.shelf.bodies import BodyError
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import Waiting
@@ -39,10 +44,23 @@ class Dispatch:
     """One worker's dispatch: `run` it beside the sessions."""
 
     def __init__(
-        self, spool: Spool, routes: Routes, signer: Signer, delivery: Delivery, *, clock: Clock, settings: Settings
+        self,
+        spool: Spool,
+        routes: Routes,
+        signer: Signer,
+        delivery: Delivery,
+        *,
+        clock: Clock,
+        settings: Settings,
+        counts: Limits | None = None,
+        link: Link | None = None,
     ) -> None:
-        self._spool, self._delivery, self._clock, self._limits = spool, delivery, clock, settings.delivery
-        self._ledger = Ledger(spool, clock=clock, settings=settings)
+        """`counts` are the node's limits, `link` what it knows of the international one; without them none count."""
+        self._spool, self._delivery, self._clock = spool, delivery, clock
+        self._limits = settings.delivery
+        self._link = Abroad(link, spool, routes, clock) if link is not None else None
+        self._pace = Pace(settings.delivery, counts)
+        self._ledger = Ledger(spool, clock=clock, settings=settings, counts=counts, link=link)
         self._backlog = Backlog(
             spool, routes, signer, clock=clock, limits=settings.delivery, later=self._later, no_way=self._no_way
         )
@@ -51,6 +69,7 @@ class Dispatch:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = 0.0
+        self._paced_at = float("inf")
         self._fault: BaseException | None = None
 
     @property
@@ -62,7 +81,8 @@ class Dispatch:
         """For people: what is under way, and which next hops do not answer."""
         lanes = self._backlog.lanes
         resting = {key: lane.why for key, lane in lanes.items() if lane.open}
-        return {"active": self._active, "outcomes": dict(self.counts), "not_answering": resting}
+        told = {"active": self._active, "outcomes": dict(self.counts), "not_answering": resting}
+        return {**told, "link": self._link.status()} if self._link is not None else told
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; what is under way then has GRACE seconds. Raises what made the shard unusable."""
@@ -74,7 +94,8 @@ class Dispatch:
                 again = self._backlog.take()
                 self._start()
                 self._sweep()
-                self._wake_at(again)
+                self._watch_link()
+                self._wake_at(min(again, self._probe(), self._paced_at))
                 await wake.wait()
         finally:
             stopping.cancel()
@@ -85,35 +106,47 @@ class Dispatch:
     def _start(self) -> None:
         """Begin as many jobs as the caps allow, the lanes in turn."""
         pending, now, passed = self._backlog.pending, self._clock.monotonic(), 0
+        self._paced_at = float("inf")
         while passed < len(pending) and self._active < self._limits.max_connections and not self._ledger.stuck:
             key = next(iter(pending))
             lane = self._backlog.lanes[key]
             del pending[key]
             passed += 1
             if lane.open and now < lane.rests_until and not lane.active:
-                jobs = tuple(lane.waiting)
-                lane.waiting.clear()
-                self._later(self._rest(lane, jobs))
-            elif lane.may_start(now) and (not self._flying or self._flying + lane.waiting[0].size <= MAX_FLYING):
+                self._later(self._rest(lane, lane.waiting.clear()))
+            elif lane.may_start(now) and self._has_room(lane) and self._pace.allows(lane, now):
                 job, passed = lane.waiting.popleft(), 0
                 lane.active += 1
+                lane.flying += job.size
                 self._active += 1
                 self._flying += job.size
                 self._later(self._serve(lane, job))
             if lane.waiting:
                 pending[key] = None
+                self._paced_at = min(self._paced_at, lane.paced_until) if lane.paced_until > now else self._paced_at
+
+    def _has_room(self, lane: Lane) -> bool:
+        """Nobody takes more than he leaves: there is always room for the next hop that comes after all others."""
+        size = lane.waiting.first.size
+        left = MAX_FLYING - self._flying
+        return lane.active < self._limits.max_connections - self._active and (
+            not self._flying or lane.flying + size <= left
+        )
 
     async def _serve(self, lane: Lane, job: Job) -> None:
-        """One transaction and its record."""
+        """One transaction and its record, for those whom nobody took back meanwhile."""
+        going, due, came_back = tuple(self._spool.hands.take(job.letter.stored.number, job.waiting)), None, False
         try:
-            attempts = await self._attempts(job)
-            came_back = self._heard(lane, attempts)
-            due = await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
+            if going:
+                attempts = await self._attempts(replace(job, waiting=going))
+                came_back = self._heard(lane, job.hop, attempts)
+                due = await self._ledger.write(job.letter, going, attempts, job.hop.entity, foreign=job.hop.foreign)
             self._backlog.free(job.letter.stored, job.waiting, due)
             if came_back:
                 await self._back(lane)
         finally:
             lane.active -= 1
+            lane.flying -= job.size
             self._active -= 1
             self._flying -= job.size
             if self._backlog.pending:
@@ -131,34 +164,64 @@ class Dispatch:
             _log.exception("delivery failed by our own fault", queue_id=stored.queue_id)
             return self._ours(job.waiting, "4.3.0 the relay had a fault of its own")
 
-    def _heard(self, lane: Lane, attempts: Sequence[Attempt]) -> bool:
+    def _heard(self, lane: Lane, hop: Hop, attempts: Sequence[Attempt]) -> bool:
         """Tell the lane how it went; True when its next hop is back."""
-        if any(one.reached for one in attempts):
-            return lane.reached()
-        if attempts[0].stage == "connect":
-            lane.failed(self._clock.monotonic(), attempts[0].reply)
+        now, first = self._clock.monotonic(), attempts[0]
+        spoke, away = any(one.reached for one in attempts), all(one.reply.startswith("421") for one in attempts)
+        if self._link is not None and hop.foreign and (spoke or first.stage == "connect"):
+            self._link.heard(hop.name, good=spoke)
+        if first.stage == "connect" or (away and first.remote):
+            lane.failed(now, first.reply)
             if lane.open:
                 _log.warning("next hop does not answer", domains=sorted(lane.domains)[:5], problem=lane.why)
+        elif spoke and not any(one.delivered or one.permanent for one in attempts):
+            return lane.pushed_back(now)
+        elif spoke:
+            return lane.reached()
         return False
 
     async def _rest(self, lane: Lane, jobs: Sequence[Job]) -> None:
         """The next hop does not answer: these wait for their next turn without a try."""
         for job in jobs:
             attempts = self._ours(job.waiting, f"{lane.why[:900]} (not tried again yet)", stage="connect")
-            due = await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity)
+            due = await self._ledger.write(job.letter, job.waiting, attempts, job.hop.entity, foreign=job.hop.foreign)
             self._backlog.free(job.letter.stored, job.waiting, due)
+
+    def _probe(self) -> float:
+        """Where a rest is over, one of what waits on disk goes ahead; when (monotonic) to look again."""
+        now, again = self._clock.monotonic(), float("inf")
+        for lane in self._backlog.lanes.values():
+            if not lane.open or lane.probed:
+                continue
+            if now < lane.rests_until:
+                again = min(again, lane.rests_until)
+            elif not lane.waiting and not lane.active:
+                lane.probed = True
+                self._later(self._hurry(sorted(lane.domains)[:1], 1))
+        return again
 
     async def _back(self, lane: Lane) -> None:
         _log.info("next hop is back", domains=sorted(lane.domains)[:5])
+        await self._hurry(sorted(lane.domains))
+
+    async def _hurry(self, domains: Iterable[str], limit: int | None = None) -> None:
         try:
-            for domain in sorted(lane.domains):
-                await self._spool.hurry(domain)
+            for domain in domains:
+                await self._spool.hurry(domain, limit)
         except SpoolFull:
             return  # they come when their time comes
 
+    def _watch_link(self) -> None:
+        if self._link is not None and self._link.watch():
+            for lane in self._backlog.lanes.values():
+                lane.rests_until = 0.0
+            self._later(self._hurry(self._link.domains()))
+
     async def _no_way(self, of: Letter, group: Sequence[Waiting], way: NoWay) -> None:
         attempts = self._ours(group, way.reply, stage="route", permanent=way.permanent)
-        due = await self._ledger.write(of, group, attempts, "")
+        if way.foreign and self._link is not None:
+            self._link.heard(group[0].domain, good=False)
+        due = await self._ledger.write(of, group, attempts, "", foreign=way.foreign)
         self._backlog.free(of.stored, group, due)
 
     def _ours(

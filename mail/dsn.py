@@ -32,12 +32,16 @@ _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the sender is told of one recipient. `until` is when a delayed one is given up."""
+    """What the sender is told of one recipient. `until` is when a delayed one is given up, `cut` since when it cannot be.
+
+    That is: since when the international link is cut, which stops the clock.
+    """
 
     waiting: Waiting
     action: Action
     attempt: Attempt
     until: datetime | None = None
+    cut: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

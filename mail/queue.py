@@ -35,21 +35,40 @@ class Schedule:
 STANDARD = Schedule()
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """How long the life of a message stood still (the international link was cut), and since when it does now."""
+
+    passed: timedelta = timedelta()
+    since: datetime | None = None
+
+
+RUNNING = Pause()
+
+
 def next_attempt(
-    received: datetime, attempts: Sequence[Attempt], *, seed: str, tries: int = 0, schedule: Schedule = STANDARD
+    received: datetime,
+    attempts: Sequence[Attempt],
+    *,
+    seed: str,
+    tries: int = 0,
+    schedule: Schedule = STANDARD,
+    pause: Pause = RUNNING,
 ) -> datetime | None:
     """When to try next; None when that would be after the message's life: give it up.
 
     Without attempts it is due when it was received. The n-th wait is first · 2ⁿ⁻¹, at most `longest`, with a jitter
     that `seed` (the queue id) fixes. `tries` counts attempts where `attempts` keeps only the last ones. The last
-    attempt comes at the end of life, not up to `longest` before it.
+    attempt comes at the end of life, not up to `longest` before it. While life stands still nothing is given up.
     """
     if not attempts:
         return received
     count = max(tries, len(attempts))
     wait: timedelta = min(schedule.first * (1 << min(count - 1, 30)), schedule.longest)
     share = random.Random(f"{seed}/{count}").uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - spreads load, hides nothing
-    last, end = attempts[-1].when, received + schedule.life
+    last, end = attempts[-1].when, received + schedule.life + pause.passed
+    if pause.since is not None:
+        return last + wait * share
     if last >= end:
         return None
     return min(last + wait * share, end)

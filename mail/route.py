@@ -91,6 +91,11 @@ class Routes:
         found = self._cache.get(domain)
         return found[1] if found is not None and found[0] > self._clock.monotonic() else None
 
+    def abroad(self, domain: str) -> bool:
+        """Whether mail for the domain goes over the international link, as far as is known without asking."""
+        way = self.known(domain)
+        return way.foreign if way is not None else self._registry().is_national_domain(domain) is not True
+
     async def find(self, domain: str) -> Hop | NoWay:
         """The way to the domain (A-label, or an address literal in brackets). Never raises for what the DNS says."""
         way = self.known(domain)

@@ -11,7 +11,7 @@ import errno
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -22,15 +22,16 @@ from hudhud.settings import Spool as Limits
 from mail import threads
 from mail.envelope import Address, Recipient
 from mail.message import Message
-from mail.shelf import refusals, rows, words
+from mail.shelf import due, refusals, rows, words
 from mail.shelf.bodies import INLINE_BYTES, Bodies, Body, BodyError
 from mail.shelf.days import Days
+from mail.shelf.due import Key
 from mail.shelf.filters import Filter
 from mail.shelf.fresh import Fresh
 from mail.shelf.hands import Hands
 from mail.shelf.judged import held_by, summary
 from mail.shelf.room import Room, SpoolFull
-from mail.shelf.rows import Key, Outcome
+from mail.shelf.rows import Outcome
 from mail.shelf.search import Shelves
 from mail.shelf.shard import Shard, open_shard, suspect
 from mail.shelf.stored import (
@@ -138,26 +139,30 @@ class Spool:
 
     # for dispatch
 
+    def domains(self, after: str, limit: int) -> Sequence[str]:
+        """At most `limit` domains past `after`, in order, that somebody waits for."""
+        return due.domains(self.database.read, after, limit)
+
     def due(
-        self, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]
-    ) -> tuple[Sequence[Stored], rows.Due]:
-        """Messages with those of their recipients that are due, and the rest of what rows.due tells."""
+        self, asked: Iterable[str], room: Callable[[str], int], busy: Mapping[str, Collection[Key]]
+    ) -> tuple[Sequence[Stored], due.Due]:
+        """Messages with those of their recipients in these domains that are due, and the rest of what due.due tells."""
         try:
-            due = rows.due(self.database.read, now, per_domain, busy)
+            found = due.due(self.database.read, self._clock.now(), asked, room, busy)
             loaded = [
                 rows.load(self.database.read, self.shard, number, places)
-                for number, places in due.found.items()
+                for number, places in found.found.items()
                 if not self.fresh.unseen(number)
             ]
         except DatabaseDamaged:
             suspect(self.database.path)
             raise
-        return [one for one in loaded if one is not None], due
+        return [one for one in loaded if one is not None], found
 
-    async def hurry(self, domain: str) -> None:
-        """Whatever waits for the domain is due now: its next hop is back."""
-        now = self._clock.now()
-        while await self.commit(lambda connection: rows.hurry(connection, domain, now, HURRY_ROWS)) == HURRY_ROWS:
+    async def hurry(self, domain: str, limit: int | None = None) -> None:
+        """Whatever waits for the domain is due now (at most `limit` of it): its next hop is back, or may be."""
+        now, step = self._clock.now(), min(limit or HURRY_ROWS, HURRY_ROWS)
+        while await self.commit(lambda connection: due.hurry(connection, domain, now, step)) == HURRY_ROWS:
             pass
         self.fresh.wake()
 

@@ -9,11 +9,13 @@ from datetime import datetime
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Settings
-from mail import dsn
+from mail import dsn, limits
 from mail.attempt import Attempt
 from mail.carry import outcome
 from mail.carry.letter import Letter
-from mail.queue import Schedule
+from mail.carry.link import Link
+from mail.limits import Limits
+from mail.queue import RUNNING, Pause, Schedule
 from mail.shelf.bodies import BodyError
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import Own, Waiting
@@ -27,11 +29,13 @@ _log = log.get(__name__)
 class Ledger:
     """`counts` are recipients by outcome since the start. While `stuck`, nothing more should be sent."""
 
-    def __init__(self, spool: Spool, *, clock: Clock, settings: Settings) -> None:
-        self._spool, self._clock = spool, clock
+    def __init__(
+        self, spool: Spool, *, clock: Clock, settings: Settings, counts: Limits | None = None, link: Link | None = None
+    ) -> None:
+        self._spool, self._clock, self._limits, self._link = spool, clock, counts, link
+        self._share = 1.0 / max(settings.delivery.dsns_per_hour_per_sender, 1)  # of a sender's hour, that one DSN takes
         self._relay = dsn.Relay(settings.relay.hostname, settings.relay.postmaster)
         self._schedule = Schedule.of(settings.delivery)
-        self.quota = outcome.Quota(settings.delivery.dsns_per_hour_per_sender)
         self.counts: Counter[str] = Counter()
         self._stuck = 0
 
@@ -41,16 +45,27 @@ class Ledger:
         return self._stuck > 0
 
     async def write(
-        self, letter: Letter, waiting: Sequence[Waiting], attempts: Sequence[Attempt], entity: str
+        self,
+        letter: Letter,
+        waiting: Sequence[Waiting],
+        attempts: Sequence[Attempt],
+        entity: str,
+        *,
+        foreign: bool = False,
     ) -> datetime | None:
         """One attempt for each of `waiting`; `entity` is the body whose next hop it was, "" for none of ours.
+
+        `foreign`: its life stands still while the international link is cut.
 
         Returns when it is on disk, with the time at which the first of them is due again. Raises only what makes the
         shard unusable.
         """
         stored, now = letter.stored, self._clock.now()
+        pause = (
+            Pause(self._link.paused(stored.received, now), self._link.cut_since) if foreign and self._link else RUNNING
+        )
         settled = [
-            outcome.settle(stored, one, attempt, now, self._schedule)
+            outcome.settle(stored, one, attempt, now, self._schedule, pause=pause)
             for one, attempt in zip(waiting, attempts, strict=True)
         ]
         own = await self._notifications(letter, settled, now)
@@ -67,7 +82,9 @@ class Ledger:
         told = [one.told for one in settled if one.told is not None]
         if not told:
             return ()
-        if not self.quota.take(letter.stored.sender, now):
+        if self._limits is not None and not self._limits.take(
+            limits.DSNS, letter.stored.sender.decode("utf-8", "replace"), self._share
+        ):
             _log.warning("no DSN: its sender had enough of them this hour", queue_id=letter.stored.queue_id)
             return ()
         try:

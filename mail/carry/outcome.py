@@ -9,12 +9,10 @@ from datetime import datetime
 from mail import dsn
 from mail.attempt import Attempt
 from mail.envelope import PathError, parse_path
-from mail.queue import Schedule, delay_is_due, next_attempt
+from mail.queue import RUNNING, Pause, Schedule, delay_is_due, next_attempt
 from mail.shelf.rows import Outcome
 from mail.shelf.stored import Own, Stored, Waiting
 from mail.tell import happened
-
-QUOTA_SENDERS = 10_000  # senders whose DSNs are counted at once, per worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +23,15 @@ class Settled:
     told: dsn.Told | None
 
 
-def settle(stored: Stored, waiting: Waiting, attempt: Attempt, now: datetime, schedule: Schedule) -> Settled:
+def settle(
+    stored: Stored,
+    waiting: Waiting,
+    attempt: Attempt,
+    now: datetime,
+    schedule: Schedule,
+    *,
+    pause: Pause = RUNNING,
+) -> Settled:
     """Delivered, failed for good or for age, or due again; with the notification that this calls for."""
     if attempt.delivered:
         action = dsn.success(waiting, attempt)
@@ -38,19 +44,27 @@ def settle(stored: Stored, waiting: Waiting, attempt: Attempt, now: datetime, sc
             seed=stored.queue_id,
             tries=waiting.tries + 1,
             schedule=schedule,
+            pause=pause,
         )
     if due is None:
         return _settled(stored, Outcome(waiting, attempt, "failed", now), "failed")
     late = not waiting.told and delay_is_due(stored.received, now, schedule)
     outcome = Outcome(waiting, attempt, "queued", due, told=late)
-    return _settled(stored, outcome, "delayed" if late else None, stored.received + schedule.life)
+    until = stored.received + schedule.life + pause.passed
+    return _settled(stored, outcome, "delayed" if late else None, until, pause.since)
 
 
-def _settled(stored: Stored, outcome: Outcome, action: dsn.Action | None, until: datetime | None = None) -> Settled:
+def _settled(
+    stored: Stored,
+    outcome: Outcome,
+    action: dsn.Action | None,
+    until: datetime | None = None,
+    cut: datetime | None = None,
+) -> Settled:
     if action is None or not stored.bounce or stored.kind != "mail" or not dsn.wants(outcome.waiting, action):
         return Settled(outcome, None)
     given_up = until if action == "delayed" else None
-    return Settled(outcome, dsn.Told(outcome.waiting, action, outcome.attempt, given_up))
+    return Settled(outcome, dsn.Told(outcome.waiting, action, outcome.attempt, given_up, cut))
 
 
 def notifications(
@@ -99,25 +113,3 @@ def events(stored: Stored, settled: Sequence[Settled], node: str, now: datetime,
                 )
             )
     return documents
-
-
-class Quota:
-    """At most so many DSNs an hour to one sender: a flood of failures is told once, not a thousand times."""
-
-    def __init__(self, per_hour: int) -> None:
-        self._per_hour = per_hour
-        self._hour = 0
-        self._told: dict[bytes, int] = {}
-        self.suppressed = 0
-
-    def take(self, sender: bytes, now: datetime) -> bool:
-        """Whether one more may be sent to this sender in this hour."""
-        hour = int(now.timestamp() // 3600)
-        if hour != self._hour or len(self._told) > QUOTA_SENDERS:
-            self._hour, self._told = hour, {}
-        count = self._told.get(sender, 0)
-        if count >= self._per_hour:
-            self.suppressed += 1
-            return False
-        self._told[sender] = count + 1
-        return True

@@ -19,7 +19,7 @@ from hudhud import codec, log
 from hudhud.database import Connection, Database, DatabaseDamaged, DatabaseError, open_reader
 from hudhud.database import rows as read_rows
 from mail.shelf import refusals, words
-from mail.shelf.rows import Read
+from mail.shelf.due import Read
 from mail.shelf.stored import TABLES, moment_of
 
 FOLDER: Final = "trace"

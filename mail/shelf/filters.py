@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from mail.shelf.rows import Read
+from mail.shelf.due import Read
 from mail.shelf.stored import LIVE
 
 ALL: Final = (1 << 62) - 1  # beyond every number

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from mail.shelf.rows import Key
+from mail.shelf.due import Key
 from mail.shelf.stored import Waiting
 
 LOOK_S: Final = 0.02  # seconds between looks at what is being sent

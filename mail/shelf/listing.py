@@ -10,8 +10,8 @@ from hudhud import codec
 from hudhud.database import open_reader
 from hudhud.database import rows as read_rows
 from hudhud.event import format_time
+from mail.shelf.due import Read
 from mail.shelf.filters import Filter, numbers
-from mail.shelf.rows import Read
 from mail.shelf.stored import parse_queue_id, queue_id, shown_address, time_of, unpack_attempts
 
 MAX_LISTED = 10_000  # messages of one list

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from hudhud import codec
 from hudhud.database import Connection
 from mail.attempt import Attempt
 from mail.envelope import Client
 from mail.shelf.bodies import Body
+from mail.shelf.due import Read
 from mail.shelf.stored import (
     LIVE,
     NewRecipient,
@@ -26,8 +26,6 @@ from mail.shelf.stored import (
     unpack_edits,
 )
 
-Read = Callable[..., list[tuple[Any, ...]]]
-Key = tuple[int, int]  # a recipient's number and place
 AGAIN_S = 5.0  # seconds until what could not be judged is judged again for the first time
 
 _MESSAGE = "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, x'5b5d', ?, ?)"
@@ -41,11 +39,6 @@ _RECORD = """UPDATE recipients SET tries = tries + 1, attempts = ?, told = told 
     state = CASE WHEN state = 'queued' OR ?3 = 'delivered' THEN ?3 ELSE state END,
     next = CASE WHEN state = 'queued' THEN ? ELSE next END WHERE number = ? AND place = ?"""
 _LIVE = f"SELECT 1 FROM recipients WHERE number = ? AND state IN ({', '.join(map(repr, LIVE))}) LIMIT 1"  # noqa: S608 - our words
-
-_FIRST_DOMAIN = "SELECT domain FROM recipients WHERE state = 'queued' ORDER BY domain LIMIT 1"
-_NEXT_DOMAIN = "SELECT domain FROM recipients WHERE state = 'queued' AND domain > ? ORDER BY domain LIMIT 1"
-_DUE = "SELECT number, place FROM recipients WHERE state = 'queued' AND domain = ? AND next <= ? ORDER BY next LIMIT ?"
-_WHEN = "SELECT next FROM recipients WHERE state = 'queued' AND domain = ? AND next > ? ORDER BY next LIMIT 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,57 +186,6 @@ def note_act(connection: Connection, number: int, act: Mapping[str, object]) -> 
     if found:
         acts = codec.encode([*codec.decode(found[0]), act])
         connection.execute("UPDATE messages SET acts = ? WHERE number = ?", (acts, number))
-
-
-def domains(read: Read) -> list[str]:
-    """Every domain that somebody waits for; one step into an index for each, however many wait."""
-    found: list[str] = []
-    step = read(_FIRST_DOMAIN)
-    while step:
-        found.append(step[0][0])
-        step = read(_NEXT_DOMAIN, (found[-1],))
-    return found
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What is due now (number -> places), in which domains there may be more of it, and when the next one is."""
-
-    found: Mapping[int, list[int]]
-    more: frozenset[str]
-    soonest: datetime | None
-
-
-def due(read: Read, now: datetime, per_domain: int, busy: Mapping[str, Collection[Key]]) -> Due:
-    """At most `per_domain` recipients of each domain, those counted that are being served already (`busy`, by domain).
-
-    Each domain is asked alone, so that a busy one never hides another; the cost does not grow with the queue.
-    """
-    moment = now.timestamp()
-    found: dict[int, list[int]] = {}
-    more: set[str] = set()
-    times: list[float] = []
-    for domain in domains(read):
-        serving = busy.get(domain, ())
-        keys = read(_DUE, (domain, moment, per_domain))
-        fresh = [key for key in keys if key not in serving][: max(per_domain - len(serving), 0)]
-        for number, place in fresh:
-            found.setdefault(number, []).append(place)
-        if len(keys) == per_domain:
-            more.add(domain)
-        times += (row[0] for row in read(_WHEN, (domain, moment)))
-    return Due(found, frozenset(more), time_of(min(times)) if times else None)
-
-
-_HURRY = """UPDATE recipients SET next = ? WHERE (number, place) IN (SELECT number, place FROM recipients
-    WHERE state = 'queued' AND domain = ? AND next > ? LIMIT ?)"""
-
-
-def hurry(connection: Connection, domain: str, now: datetime, limit: int) -> int:
-    """Make at most `limit` recipients of the domain that wait for a later time due now; how many."""
-    moment = now.timestamp()
-    connection.execute(_HURRY, (moment, domain, moment, limit))
-    return connection.changes()
 
 
 def expire(connection: Connection, before: int, limit: int) -> int:

@@ -19,6 +19,7 @@ from hudhud.database import Connection, Database, DatabaseError, open_reader
 from hudhud.database import rows as read_rows
 from mail.shelf import rows
 from mail.shelf.bodies import Bodies, BodyError
+from mail.shelf.due import Read
 from mail.shelf.stored import LIVE, queue_id
 
 STEP = 200  # messages looked for at once
@@ -64,14 +65,14 @@ def salvage(kept: Path, apart: Path, database: Database, bodies: Bodies, shard: 
     return Salvaged(saved, lost)
 
 
-def _reading(connection: Connection, path: Path) -> rows.Read:
+def _reading(connection: Connection, path: Path) -> Read:
     def read(query: str, bindings: Any = ()) -> list[tuple[Any, ...]]:
         return read_rows(connection, path, query, bindings)
 
     return read
 
 
-def _numbers(read: rows.Read) -> set[int]:
+def _numbers(read: Read) -> set[int]:
     """Numbers of messages with live recipients, found forwards and backwards, as far as the pages let us."""
     found: set[int] = set()
     for query in (
@@ -89,7 +90,7 @@ def _numbers(read: rows.Read) -> set[int]:
     return found
 
 
-def _walk(read: rows.Read, query: str, start: int) -> Iterator[int]:
+def _walk(read: Read, query: str, start: int) -> Iterator[int]:
     at, step = start, STEP
     while True:
         try:
@@ -105,7 +106,7 @@ def _walk(read: rows.Read, query: str, start: int) -> Iterator[int]:
         at = batch[-1]
 
 
-def _bring(read: rows.Read, number: int, to: _Place) -> int:
+def _bring(read: Read, number: int, to: _Place) -> int:
     """1 where the message was brought over, 0 where nobody waits for it."""
     live = [one for _, one in rows.recipients(read, number, LIVE)]
     if not live:

@@ -14,8 +14,8 @@ from hudhud import codec
 from hudhud.event import format_time
 from mail.shelf import listing, refusals
 from mail.shelf.days import Days, Reading, day_of
+from mail.shelf.due import Read
 from mail.shelf.filters import ALL, Filter
-from mail.shelf.rows import Read
 from mail.shelf.stored import moment_of, number_at, parse_queue_id, queue_id
 
 MAX_FOUND: Final = 1000  # messages of one search

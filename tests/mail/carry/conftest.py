@@ -15,16 +15,17 @@ import pytest
 from hudhud import codec
 from hudhud.clock import SYSTEM, Clock, VirtualClock
 from hudhud.registry import parse_registry
-from hudhud.settings import Delivery as Limits
-from hudhud.settings import Relay, Settings, Spool
+from hudhud.settings import Delivery, Relay, Settings, Spool
 from mail.accounts import Account
+from mail.carry.link import Link
 from mail.carry.pool import tls_contexts
-from mail.delivery import Delivery
+from mail.delivery import Delivery as Hands
 from mail.dispatch import Dispatch
 from mail.dns import ZoneResolver
 from mail.envelope import Client as EnvelopeClient
 from mail.envelope import Envelope, Recipient, parse_path
 from mail.held import Held
+from mail.limits import Limits
 from mail.message import Message
 from mail.route import Hop, Routes, Target
 from mail.sign import Signer
@@ -32,7 +33,7 @@ from mail.spool import Entry, open_spool
 from mail.verdict import Disposition, Finding, Judgement, Reply, Verdict
 
 KEY = bytes(range(32))
-LIMITS = Limits(reply_timeout_s=2.0, connect_timeout_s=2.0, idle_s=1.0)
+LIMITS = Delivery(reply_timeout_s=2.0, connect_timeout_s=2.0, idle_s=1.0)
 RELAY = Relay(hostname="mx.relay.saba.example", postmaster="postmaster@relay.saba.example")
 SPOOL = Spool(min_free_bytes=0)
 OFFERS = ("PIPELINING", "SIZE 50000000", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
@@ -195,16 +196,19 @@ class House:
         self.spool = open_spool(
             self.folder / "relay", self.shard, node="node-1", key=KEY, clock=self.clock, limits=self.settings.spool
         )
-        self.delivery = Delivery(
+        self.delivery = Hands(
             self.settings.delivery, "mx.relay.saba.example", tls=tls_contexts(), dial=self.dial, clock=self.clock
         )
         files = {"registry.toml": resources.files("hudhud").joinpath("demo", "registry.toml").read_bytes()}
         registry = parse_registry(files)
         self.routes = Routes(lambda: registry, ZoneResolver(self.zone), own=frozenset({"192.0.2.10"}), clock=self.clock)
         self.signer = Signer(self.folder / "keys", "hudhud", self.clock)
+        self.counts = Limits(self.folder / "limits.bin", self.settings.relay, worker=0, clock=self.clock)
+        self.link = Link(self.folder, self.settings.delivery, self.clock)
         self.dispatch = Dispatch(
-            self.spool, self.routes, self.signer, self.delivery, clock=self.clock, settings=self.settings
-        )
+            self.spool, self.routes, self.signer, self.delivery,
+            clock=self.clock, settings=self.settings, counts=self.counts, link=self.link,
+        )  # fmt: skip
         self.held = Held(self.spool, self.clock, lambda d: e.code if (e := registry.by_domain(d)) else "")
         return self
 
@@ -221,6 +225,7 @@ class House:
             self.stop.set()
             await self.running
             self.running = None
+        self.counts.close()
         self.spool.close()
 
     async def put(

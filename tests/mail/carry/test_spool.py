@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hudhud.clock import SYSTEM
 from hudhud.database import DatabaseDamaged, open_reader
 from hudhud.settings import Spool as Limits
-from mail.shelf import listing, rows
+from mail.shelf import due, listing
 from mail.shelf.bodies import Bodies, BodyError
 from mail.shelf.listing import Filter
 from mail.shelf.room import SpoolFull
@@ -227,15 +227,17 @@ async def test_the_cost_of_looking_for_what_is_due_does_not_grow_with_the_queue(
     read = house.spool.database.read
     now = datetime(2026, 1, 1, tzinfo=UTC)
     await house.spool.commit(fill)
-    rows.due(read, now, 10, {})
+    asked = [f"d{n}.example" for n in range(300)]
+    assert sorted(asked) == due.domains(read, "", 1000)
+    due.due(read, now, asked, lambda _: 10, {})
     started = time.process_time()
-    due = rows.due(read, now, 10, {})
+    found = due.due(read, now, asked, lambda _: 10, {})
     took = time.process_time() - started
-    assert len(due.found) == 1500  # ten of each of the domains that have something due
-    assert len(due.more) == 150
-    assert due.soonest is not None
+    assert len(found.found) == 1500  # ten of each of the domains that have something due
+    assert len(found.more) == 150
+    assert len(found.later) == 150
     assert took < 0.15
-    plan = " ".join(str(row) for row in read("EXPLAIN QUERY PLAN " + rows._DUE, ("x", 1.0, 1)))
+    plan = " ".join(str(row) for row in read("EXPLAIN QUERY PLAN " + due._DUE, ("x", 1.0, 1)))
     assert "recipients_queued" in plan
     assert "TEMP B-TREE" not in plan
 
