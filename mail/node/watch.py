@@ -159,11 +159,11 @@ class Watch:
         return await self._judging.at_data(message, verdicts)
 
     def _account(self, name: str) -> Account | None:
+        if "/" in name:
+            return servers.named(self._ground.registry(), name)
         row = self._accounts.value.rows.get(name)
         return self._accounts.value.account(row, self._ground.clock.now()) if row is not None else None
 
 
 def _append(document: bytes, connection: Connection) -> None:
     journal.append(connection, [document])
-        if "/" in name:
-            return servers.named(self._ground.registry(), name)
