@@ -16,7 +16,7 @@ audit = App(name="audit", help="Verify the audit chains: one changed byte is fou
 @app.command
 def check(path: Path = Path(config.DEFAULT)) -> int:
     """Read hudhud.toml whole; the first mistake is named with file, line, key and what was expected."""
-    found = config.load(path)
+    found = config.load(path, files=True)
     set_here = sum(1 for _, _, origin in found.effective() if origin != "default")
     out(f"{path}: right; {set_here} settings stand in the file, the others are defaults")
     return Exit.DONE

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from hudhud import toml
-from hudhud.settings import Section, Settings, split_address
+from hudhud import auth_config, toml
+from hudhud.settings import Directory, Dovecot, Issuer, Section, Settings, split_address
 
 ConfigError = toml.PlaceError
 
@@ -45,14 +45,20 @@ class Config:
                 yield key, value, self.origin(key)
 
 
-def load(path: Path) -> Config:
-    """The configuration in `path`; ConfigError where anything in it is wrong or the file cannot be read."""
+def load(path: Path, *, files: bool = False) -> Config:
+    """The configuration in `path`; ConfigError where anything in it is wrong or the file cannot be read.
+
+    `files`: those that it names are looked for as well: of a program that will need them on this machine.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
         remedy = "name one (a lab has var/hudhud.toml), or let `hudhud up` make one"
         raise ConfigError(str(path), 0, "", f"cannot be read: {error.strerror}; {remedy}") from None
-    return parse(path, data)
+    found = parse(path, data)
+    for key, problem in auth_config.file_mistakes(found.settings) if files else ():
+        raise ConfigError(path.name, toml.line_of(key, found.where), key, problem)
+    return found
 
 
 def parse(path: Path, data: bytes) -> Config:
@@ -60,11 +66,21 @@ def parse(path: Path, data: bytes) -> Config:
     document, where = toml.read(path.name, data)
     if "folder" in document:
         raise ConfigError(path.name, toml.line_of("folder", where), "folder", "is not known here")
+    _check_auth_tables(path.name, document, where)
     settings = toml.convert(document, Settings, file=path.name, where=where, hidden=("folder",))
     settings = msgspec.structs.replace(settings, folder=str(path.resolve().parent))
     for key, problem in _mistakes(settings):
         raise ConfigError(path.name, toml.line_of(key, where), key, problem)
     return Config(path, settings, where)
+
+
+def _check_auth_tables(file: str, document: Mapping[str, object], where: Mapping[str, int]) -> None:
+    """Each back end alone, because in a table of tables a mistake has no name."""
+    auth = document.get("auth")
+    for kind, shape in (("ldap", Directory), ("dovecot", Dovecot), ("oauth", Issuer)):
+        tables = auth.get(kind) if isinstance(auth, dict) else None
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            toml.convert(table, shape, file=file, where=where, prefix=f"auth.{kind}.{name}")
 
 
 def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -83,6 +99,7 @@ def _mistakes(settings: Settings) -> Iterator[tuple[str, str]]:
         for played, real in settings.lab.connect.items():
             if problem := _not_address(played) or _not_address(real):
                 yield "lab.connect", problem
+    yield from auth_config.mistakes(settings.auth)
     if settings.relay.workers > MAX_WORKERS:
         yield "relay.workers", f"is {settings.relay.workers}, expected 1 to {MAX_WORKERS}"
     for key, value, least in _bounds(settings):

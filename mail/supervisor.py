@@ -26,6 +26,7 @@ from mail.limits import Limits
 from mail.node.crew import Child, Sockets, listen
 from mail.node.office import Office, Server
 from mail.node.stopping import Stops
+from mail.proof import apps
 from mail.tally import WORKERS
 
 RUN_FILE: Final = "relay.json"
@@ -42,7 +43,7 @@ def relay(*, config: Path = Path(configuration.DEFAULT)) -> int:
     config
         The hudhud.toml to read. SIGHUP reads it again (whole or not at all), SIGTERM ends it cleanly.
     """
-    settings = configuration.load(config).settings
+    settings = configuration.load(config, files=True).settings
     log.configure(settings.node.log_level, program="relay")
     try:
         return asyncio.run(Supervisor(config.resolve(), settings).run())
@@ -120,7 +121,7 @@ class Supervisor:
             await self._reload.wait()
             self._reload.clear()
             try:
-                await self._apply(configuration.load(self._config).settings)
+                await self._apply(configuration.load(self._config, files=True).settings)
             except TimeoutError:
                 _log.error("reloaded, but a worker is not ready yet", file=str(self._config))
             except (OSError, ValueError, KeyProblem) as error:  # PlaceError is a ValueError
@@ -180,4 +181,5 @@ def check(settings: Settings) -> None:
     if settings.relay.workers > WORKERS:
         raise ValueError(f"relay.workers is at most {WORKERS}")
     accounts.load(settings.path("accounts.toml"))
+    apps.login_secret(settings.path("keys"))
     tls.server_context(settings.path("tls", "relay.pem"), settings.path("tls", "relay.key"))
