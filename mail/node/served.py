@@ -15,12 +15,14 @@ from hudhud.journal import Cursor, Journal
 from hudhud.settings import Settings
 from hudhud.ship import Shipper
 from mail.carry.connection import Features
+from mail.carry.link import Link
 from mail.carry.parting import Parting
 from mail.carry.pool import tls_contexts
 from mail.delivery import Delivery
 from mail.dispatch import Dispatch
 from mail.dns import Resolver
 from mail.held import Held
+from mail.limits import Limits
 from mail.nexthop import Ahead, Offer, Offers
 from mail.route import Hop, NoWay, Routes
 from mail.shelf import listing
@@ -48,6 +50,13 @@ class Ground:
     key: bytes
     folder: Path
     offers: Offers
+    limits: Limits | None = None  # the node's
+    link: Link | None = None  # the international one, as the node sees it
+
+    @property
+    def own(self) -> frozenset[str]:
+        """Names and addresses that mean this relay: mail for them would come back."""
+        return frozenset({self.settings.relay.hostname, *self.settings.delivery.own_addresses})
 
     def domains_of(self, code: str) -> tuple[str, ...] | None:
         """The domains of a body; None where there is no such body."""
@@ -67,7 +76,7 @@ class Served:
         settings, clock = ground.settings, ground.clock
         self.spool = spool
         self.ground = ground
-        self.held = Held(spool, clock, ground.body_of, Parting(spool, settings))
+        self.held = Held(spool, clock, ground.body_of, Parting(spool, settings, ground.limits))
         relay = settings.relay
         contexts = tls_contexts(str(settings.path("tls", "ca.pem")) if settings.lab else None)
         delivery = Delivery(
@@ -79,10 +88,19 @@ class Served:
             learned=self._learn,
         )
         self._offers = ground.offers
-        self.routes = routes = Routes(ground.registry, ground.resolver, own=frozenset({relay.hostname}), clock=clock)
+        self.routes = routes = Routes(ground.registry, ground.resolver, own=ground.own, clock=clock)
         self.ahead = Ahead(routes, ground.registry, ground.offers)
         self.signer = Signer(settings.path("keys"), settings.delivery.dkim_selector, clock)
-        self.dispatch = Dispatch(spool, routes, self.signer, delivery, clock=clock, settings=settings)
+        self.dispatch = Dispatch(
+            spool,
+            routes,
+            self.signer,
+            delivery,
+            clock=clock,
+            settings=settings,
+            counts=ground.limits,
+            link=ground.link,
+        )
         self.journal = Journal(spool.database, f"relay:{settings.node.name}/{spool.shard}")
         self.cursor = Cursor(ground.folder / f"shipped-{spool.shard}")
         ca, name = settings.path("tls", "ca.pem"), "relay"
