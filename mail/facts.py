@@ -10,6 +10,8 @@ from typing import Final
 from hudhud.entity import Registry, suffixes
 from mail import reports
 from mail.accounts import Account
+from mail.auth.gather import authenticate
+from mail.auth.results import Auth
 from mail.content import addresses
 from mail.content.parts import Contents
 from mail.dns import Resolver
@@ -58,7 +60,8 @@ class Facts:
     """Frozen. Addresses are local@domain in lower case; domains are keys as they stood in envelope or header.
 
     `began`: foreign recipients who wrote first. `answered`: those whose message this one answers. `hits`: part path and
-    rule. `rcpt`: what the envelope checks found for the recipients that were taken.
+    rule. `rcpt`: what the envelope checks found for the recipients that were taken. `auth`: where it comes from;
+    None of what an account handed in.
     """
 
     now: datetime
@@ -70,6 +73,7 @@ class Facts:
     hits: tuple[tuple[str, Hit], ...] = ()
     rcpt: tuple[Finding, ...] = ()
     offers: Mapping[str, Offer] = field(default_factory=dict)  # by domain, of next hops that were spoken to lately
+    auth: Auth | None = None
 
     def standing(self, domain: str) -> Standing:
         """What is known of a domain; one that was not gathered counts as not found out."""
@@ -132,7 +136,8 @@ async def gather_headers(
         domains.append(envelope.sender.domain)
     standings = await gather_standings(domains, policy.registry, resolver)
     answered = _answered(message, standings, policy, threads, now)
-    return Facts(now, standings, answered=answered, carriers=carriers)
+    auth = await authenticate(message, resolver) if envelope.account is None else None
+    return Facts(now, standings, answered=answered, carriers=carriers, auth=auth)
 
 
 async def gather_offers(envelope: Envelope, ahead: Ahead | None) -> Mapping[str, Offer]:

@@ -99,6 +99,7 @@ class Judging:
             urls=found.urls,
             lure=found.lure,
             threads=_threads(message, facts, policy),
+            auth=facts.auth,
             took_ms=round((time.perf_counter() - started) * 1000, 3),
             ruleset=ruleset.version,
             policy=policy.version,

@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from mail.accounts import Account
+from mail.auth.results import Auth
 from mail.envelope import Client, Envelope
 from mail.message import Field, Message
 from mail.shelf.stored import Edit
@@ -26,8 +27,8 @@ TAGS: Final = {"from-abroad": "[EXTERNAL] "}
 TAG: Final = "[CAUTION] "
 
 _TOKEN = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 _COMMENTED = re.compile(r"[^A-Za-z0-9.@_/+-]")  # what may not stand in a comment of ours
+_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
 _AUTHSERV = re.compile(rb'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
 
 
@@ -38,9 +39,9 @@ def received(envelope: Envelope, queue_id: str, hostname: str) -> bytes:
         f"Received: from {_helo(client)} ([{_literal(client.ip)}])",
         f"by {hostname} (Hudhud) with {_with(envelope)}",
     ]
-    if client.tls:
     if envelope.account is not None and envelope.account.kind == "server":
         lines.append(f"({_server(envelope.account)})")
+    if client.tls:
         lines.append(f"(using {_TOKEN.sub('_', client.tls)})")
     lines.append(f"id {queue_id}")
     if len(envelope.recipients) == 1 and envelope.recipients[0].address.raw.isascii():
@@ -50,15 +51,17 @@ def received(envelope: Envelope, queue_id: str, hostname: str) -> bytes:
     return "\r\n\t".join(lines).encode("ascii", "replace") + b"\r\n"
 
 
-def headers(envelope: Envelope, queue_id: str, judgement: Judgement, *, hostname: str, authserv_id: str = "") -> bytes:
 def _server(account: Account) -> str:
     """A body's own server, and for whom it says it acts: what its message says of itself already, no more is told."""
     person = f" for {_COMMENTED.sub('_', account.claimed)}" if account.claimed else ""
     return f"registered server {_COMMENTED.sub('_', account.name)}{person}"
 
 
-    """Everything that goes above the message: Received, our trace id, and what tagged or held it."""
+def headers(envelope: Envelope, queue_id: str, judgement: Judgement, *, hostname: str, authserv_id: str = "") -> bytes:
+    """Everything that goes above the message: Received, where it comes from, our trace id, what tagged or held it."""
     parts = [received(envelope, queue_id, hostname)]
+    if judgement.auth is not None:
+        parts.append(results(judgement.auth, authserv_id or hostname))
     parts.append(b"%b: %b by=%b\r\n" % (TRACE_ID, queue_id.encode(), hostname.encode("ascii", "replace")))
     rules = dict.fromkeys(
         f.rule for v in judgement.verdicts for f in v.findings if Disposition.TAG <= f.disposition <= Disposition.HOLD
@@ -67,6 +70,25 @@ def _server(account: Account) -> str:
         words = ", ".join(_TOKEN.sub("_", rule) for rule in list(rules)[:20])
         parts.append(f"X-Hudhud-Rules: {words}\r\n".encode())
     return b"".join(parts)
+
+
+def results(auth: Auth, authserv_id: str) -> bytes:
+    """Our Authentication-Results field (RFC 8601): what mail programs and the bodies' servers may go by."""
+    spf, dmarc = auth.spf, auth.dmarc
+    said = [f"spf={spf.result} smtp.{'helo' if spf.helo else 'mailfrom'}={_value(spf.domain)}"]
+    said += [f"dkim={one.result} header.d={_value(one.domain)} header.s={_value(one.selector)}" for one in auth.dkim]
+    if not auth.dkim:
+        said.append("dkim=none")
+    said.append(f"dmarc={dmarc.result}" + (f" header.from={_value(dmarc.author)}" if dmarc.author else ""))
+    if auth.arc.result != "none":
+        said.append(f"arc={auth.arc.result}")
+    field = ";\r\n\t".join([f"Authentication-Results: {authserv_id}", *said])
+    return field.encode("ascii", "replace") + b"\r\n"
+
+
+def _value(domain: str) -> str:
+    """What came from outside, cut to what may stand there without quotes."""
+    return _TOKEN.sub("_", domain)[:255] or "unknown"
 
 
 def loops(message: Message, hostname: str) -> bool:

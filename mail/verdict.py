@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from mail.auth.results import Auth
     from mail.content.parts import Part
 
 
@@ -81,7 +82,8 @@ class Judgement:
     """Everything that was decided of one message; it can be printed, explained, stored.
 
     `verdicts` are of the recipients that the envelope still has at DATA, in its order. `threads` are rows
-    (account address, foreign address, message id) that begin or go on with a thread: the spool writes them.
+    (account address, foreign address, message id) that begin or go on with a thread: the spool writes them. `auth` is
+    of what came in from outside.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -91,6 +93,7 @@ class Judgement:
     urls: tuple[str, ...] = ()
     lure: tuple[str, ...] = ()
     threads: tuple[tuple[str, str, str], ...] = ()
+    auth: Auth | None = None
     took_ms: float = 0.0
     ruleset: str = ""
     policy: str = ""

@@ -23,7 +23,8 @@ def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]
     envelope = message.envelope
     if envelope.account is not None or not _abroad(envelope.client.ip, policy):
         return ()
-    claimed = sorted(set(_claims(message, policy)))
+    proven = _proven(facts)
+    claimed = sorted(domain for domain in set(_claims(message, policy)) if domain != proven)
     if not claimed:
         return ()
     told = {"claims": claimed, "client": envelope.client.ip}
@@ -36,6 +37,11 @@ def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]
                 Finding(NAME, RULE, VERSION, disposition, "national-from-abroad", (recipient.address.raw,), told)
             )
     return tuple(found)
+
+
+def _proven(facts: Facts) -> str:
+    """The domain of From where the body itself has vouched for the message (DMARC: its own signature or sender)."""
+    return facts.auth.dmarc.author if facts.auth is not None and facts.auth.dmarc.result == "pass" else ""
 
 
 def _abroad(ip: str, policy: Policy) -> bool:

@@ -13,18 +13,19 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from hudhud import cli, toml
+from hudhud import cli, log, toml
 from hudhud.clock import SYSTEM
 from hudhud.settings import Settings
 from mail.accounts import Account
+from mail.auth.results import Auth
 from mail.dns import DnsError, LiveResolver, Resolver, ZoneResolver
 from mail.envelope import Client, Envelope, PathError, Recipient, parse_path
 from mail.judging import Judging
 from mail.live import demo_rules, demo_zone, live_releases
 from mail.message import Message
 from mail.policy import LiveRules
-from mail.threads import NoThreads, SpoolThreads, Threads
 from mail.session import servers
+from mail.threads import NoThreads, SpoolThreads, Threads
 from mail.verdict import Finding, Judgement, Reply, Verdict
 
 SECONDS: Final = 30.0  # for one message; past it the answer is a named error
@@ -58,6 +59,7 @@ def judge(
 ) -> None:
     """Judge messages without sending them: each recipient's verdict, every finding with its rule and facts."""
     settings, live = _live(config)
+    log.configure(settings.node.log_level, program="judge")
     resolver = _resolver(dns, config, settings)
     threads: Threads = SpoolThreads(settings.path(settings.spool.folder)) if config else NoThreads()
     account = account or _server_at(client_ip, live)
@@ -104,19 +106,19 @@ def _envelope(sender: str, rcpt: Sequence[str], account: str, client: Client, li
     return Envelope(from_path, recipients, client, known, SYSTEM.now(), smtputf8=True)
 
 
-def _account(text: str, live: LiveRules) -> Account:
 def _server_at(ip: str, live: LiveRules) -> str:
     """The name of the registered server at that address; "" where there is none."""
     known = servers.Servers(lambda: live.policy.registry).find(ip, None)
     return known.name if known is not None else ""
 
 
-    address = parse_path(text.strip("<>").encode(), smtputf8=True)
+def _account(text: str, live: LiveRules) -> Account:
     if "@" not in text:
         known = servers.named(live.policy.registry, text)
         if known is None:
             raise ValueError(f"{text} is no server of the registry; `hudhud registry show CODE` lists them")
         return known
+    address = parse_path(text.strip("<>").encode(), smtputf8=True)
     entity = live.policy.registry.by_domain(address.domain)
     if entity is None:
         raise ValueError(f"{text} is of no body of the registry")
@@ -182,14 +184,16 @@ async def _judge_one(judging: Judging, asked: Asked, raw: bytes) -> dict[str, ob
 def _object(
     message: Message, judgement: Judgement, rcpt: Sequence[Verdict], refused: dict[bytes, Verdict], took: float
 ) -> dict[str, object]:
-    """Design section 9; what is not built yet (auth) is absent."""
+    """Design section 9; `auth` is there for what comes in from outside."""
     at_data = {v.recipient: v for v in judgement.verdicts}
     early = [f for v in refused.values() for f in v.findings]
+    auth = {"auth": _auth(judgement.auth)} if judgement.auth is not None else {}
     return {
         "message": {"sha256": message.sha256, "size": message.size, "message_id": message.message_id},
         "took_ms": took,
         "ruleset": judgement.ruleset,
         "policy": judgement.policy,
+        **auth,
         "parts": [
             {
                 "path": p.path, "name": p.name, "media_type": p.media_type, "detected_type": p.detected_type,
@@ -202,6 +206,21 @@ def _object(
         "verdicts": [_verdict(at_data.get(v.recipient, v)) for v in rcpt],
         "data_reply": _reply(judgement.data_reply),
         "lure": list(judgement.lure),
+    }  # fmt: skip
+
+
+def _auth(auth: Auth) -> dict[str, object]:
+    return {
+        "spf": {"result": auth.spf.result, "domain": auth.spf.domain},
+        "dkim": [
+            {"domain": one.domain, "selector": one.selector, "result": one.result, "reason": one.reason}
+            for one in auth.dkim
+        ],
+        "dmarc": {
+            "result": auth.dmarc.result, "policy": auth.dmarc.policy, "domain": auth.dmarc.domain,
+            "author": auth.dmarc.author,
+        },
+        "arc": {"result": auth.arc.result},
     }  # fmt: skip
 
 

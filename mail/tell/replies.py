@@ -129,6 +129,11 @@ REASONS: Final[Mapping[str, Reason]] = {
         550, "5.7.1", _("The message came from abroad and says that it comes from a public body."),
         _("Send it with your official account through the national mail."),
     ),
+    "dmarc-fail": Reason(
+        550, "5.7.26",
+        _("The domain in From asks to refuse what it did not send, and this message is not proven to be its own."),
+        _("Ask the sender to send it through the mail service of that domain."),
+    ),
     "ambiguous-mime": Reason(
         550, "5.6.0", _("Mail programs would read different contents in this message."),
         _("Send it again with another mail program."),
