@@ -20,7 +20,7 @@ from hudhud.event import format_time
 from mail.accounts import Account
 from mail.envelope import Client, Envelope, PathError, Recipient, parse_path
 from mail.message import Message
-from mail.shelf import listing, rows
+from mail.shelf import listing, rows, unjudged
 from mail.shelf.bodies import Body, BodyError
 from mail.shelf.judged import held_by, summary
 from mail.shelf.stored import LIVE, NewRecipient, Own, State, Stored, parse_queue_id, shown_address
@@ -102,14 +102,21 @@ class Held:
         return await self._move(Why("resumed", actor, reason), queue_id, ("held",), "queued", None)
 
     async def retry(self, queue_id: str) -> Act:
-        """Whoever still waits is due now."""
+        """Whoever still waits, for delivery or for another judgement, is due now."""
         number, stored = self._stored(queue_id)
-        if stored is None or not stored.waiting:
+        if stored is None:
             return Act(queue_id, ())
         places, now = [one.place for one in stored.waiting], self._clock.now()
-        await self._spool.commit(lambda connection: rows.move(connection, number, places, "queued", now))
-        self._spool.fresh.wake()
-        return Act(queue_id, tuple(shown_address(one.address) for one in stored.waiting))
+        later = [one.recipient.address for one in unjudged.waiting(self._spool.database.read, number)]
+
+        def work(connection: Connection) -> None:
+            rows.move(connection, number, places, "queued", now)
+            unjudged.hurry(connection, number, now)
+
+        if places or later:
+            await self._spool.commit(work)
+            self._spool.fresh.wake()
+        return Act(queue_id, tuple(map(shown_address, (*(one.address for one in stored.waiting), *later))))
 
     async def rejudge(
         self, rule: str, judge: Judge, account_of: Callable[[str], Account | None], *, actor: str, reason: str
@@ -131,7 +138,7 @@ class Held:
         if stored is None or not held:
             return Act(queue_id, ())
         data = await asyncio.to_thread(self._spool.data, stored)
-        message = Message.read(_envelope(stored, held, account_of(stored.account)), queue_id, data)
+        message = Message.read(envelope_of(stored, held, account_of(stored.account)), queue_id, data)
         judgement = await judge(message)
         still = {place: judgement.verdict(one.address) for place, one in held}
         free = [place for place, verdict in still.items() if verdict.disposition < Disposition.HOLD]
@@ -250,7 +257,7 @@ class Held:
         return found[1], self._spool.load(found[1])
 
 
-def _envelope(stored: Stored, held: Sequence[tuple[int, NewRecipient]], account: Account | None) -> Envelope:
+def envelope_of(stored: Stored, held: Sequence[tuple[int, NewRecipient]], account: Account | None) -> Envelope:
     """The envelope as it was, with the recipients that are held."""
     client = stored.client or Client("", 0, "", None, "mx")
     recipients = tuple(Recipient(parse_path(one.address, smtputf8=True), one.notify, one.orcpt) for _, one in held)

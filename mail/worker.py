@@ -27,6 +27,7 @@ from hudhud.cli import Exit
 from hudhud.clock import SYSTEM, Clock
 from hudhud.keys import SigningKey
 from hudhud.settings import Settings
+from mail.again import Again
 from mail.careful import Careful
 from mail.content.examine import Examiner
 from mail.control import Control
@@ -82,18 +83,13 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         own = await _own_shard(ground, place.number, stop)
         limits = closing.enter_context(Limits(folder / "limits.bin", settings.relay, worker=place.number, clock=clock))
         strikes = closing.enter_context(contextlib.closing(Strikes(folder / f"strikes-{place.number}", limits)))
-        audit = Audit(
-            settings.path("audit", f"relay-{place.number}.chain"),
-            SigningKey.load(settings.path("keys", "node.key")),
-            f"relay-{place.number}",
-        )
+        chain, node_key = settings.path("audit", f"relay-{place.number}.chain"), settings.path("keys", "node.key")
+        audit = Audit(chain, SigningKey.load(node_key), f"relay-{place.number}")
         closing.callback(audit.close)
         judging = Judging(live, resolver, threads, clock, settings, ahead=own.ahead)
         closing.push_async_callback(judging.close)
         careful = Careful(judging, strikes, limits, settings.relay)
         accounts = LiveAccounts(settings.path("accounts.toml"))
-        watch = Watch(ground, live=live, accounts=accounts, judging=judging, number=place.number, own=own)
-        closing.push_async_callback(watch.close)
         telling = Telling(
             spool=own.spool,
             policy=lambda: live.policy,
@@ -102,6 +98,11 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
             settings=settings.relay,
             node=settings.node.name,
         )
+        again = Again(careful, telling, clock=clock, settings=settings)
+        watch = Watch(
+            ground, live=live, accounts=accounts, judging=judging, again=again, number=place.number, own=own
+        )
+        closing.push_async_callback(watch.close)
         closing.push_async_callback(telling.settle)
         relay = Relay(
             spool=own.spool,

@@ -13,19 +13,21 @@ from hudhud import journal, log
 from hudhud.database import Connection
 from hudhud.event import Value, format_time
 from mail.accounts import Account
+from mail.again import Again
 from mail.judging import Judging
 from mail.live import LiveReleases
 from mail.message import Message
 from mail.node.served import Ground, Served, serve
 from mail.node.stopping import Stop, Stops, over_budget
-from mail.session.login import LiveAccounts
 from mail.session import servers
+from mail.session.login import LiveAccounts
 from mail.shelf import shard
 from mail.shelf.shard import ShardTaken
 from mail.tell.events import Teller
 from mail.verdict import Judgement
 
 SWEEP_S: Final = 5.0  # seconds between looks for orphaned shards, and for mail that a stopped rule still holds
+AGAIN_S: Final = 1.0  # seconds between looks for what is to be judged again after a fault of ours
 ACTOR: Final = "hudhud"  # who acts when a rule stops itself
 REASON: Final = "the rule stopped itself"
 
@@ -42,11 +44,12 @@ class Watch:
         live: LiveReleases,
         accounts: LiveAccounts,
         judging: Judging,
+        again: Again,
         number: int,
         own: Served,
     ) -> None:
         self._ground, self._live, self._accounts, self._judging = ground, live, accounts, judging
-        self._number, self._own = number, own
+        self._again, self._number, self._own = again, number, own
         self._shards: dict[int, Served] = {own.spool.shard: own}
         self._stops = Stops(ground.folder)
         self._live.stop(frozenset(self._stops.stopped))
@@ -76,6 +79,7 @@ class Watch:
             group.create_task(self._own.run(stop))
             group.create_task(self._every(self._ground.settings.releases.refresh_s, self._refresh))
             group.create_task(self._every(SWEEP_S, self._sweep))
+            group.create_task(self._every(AGAIN_S, self._judge_unjudged))
 
     async def close(self) -> None:
         """Give every shard up."""
@@ -142,6 +146,11 @@ class Watch:
                     self._shards[number] = adopted
                     self._shard_group.create_task(adopted.run(self._stop))
         await self._judge_again(self._live.stopped)
+
+    async def _judge_unjudged(self) -> None:
+        """What our own fault kept from being judged; adopted shards' too."""
+        for served in self.served():
+            await self._again.look(served.spool, self._account)
 
     async def _judge_again(self, rules: Iterable[str]) -> None:
         """What only these rules held goes out."""

@@ -36,6 +36,19 @@ def summary(judgement: Judgement) -> bytes:
     )
 
 
+def merged(before: bytes, judgement: Judgement) -> bytes:
+    """The summary after some recipients were judged again: of the others what was said before still counts."""
+    fresh, old = codec.decode(summary(judgement)), codec.decode(before)
+    again = {one["recipient"] for one in fresh["verdicts"]}
+    kept = [one for one in old.get("verdicts", []) if one["recipient"] not in again]
+    said = [
+        one
+        for one in old.get("findings", [])
+        if one["recipients"] is not None and not again.issuperset(one["recipients"])
+    ]
+    return codec.encode(fresh | {"verdicts": kept + fresh["verdicts"], "findings": said + fresh["findings"]})
+
+
 def _finding(finding: Finding) -> dict[str, object]:
     facts: object = plain(finding.facts) if finding.facts else {}
     if facts and len(codec.encode(facts)) > MAX_FACTS_BYTES:

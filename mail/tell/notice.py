@@ -22,7 +22,7 @@ from mail.verdict import Finding, Reply, Verdict
 
 say: Final = Catalogue("mail")
 
-What = Literal["refused", "held"]
+What = Literal["refused", "held", "delayed"]
 MAX_SHOWN: Final = 50  # refusals in one notice; more are counted
 _POLICY: Final = SMTP.clone(max_line_length=76)
 _STYLE: Final = "font-family:sans-serif;line-height:1.6"
@@ -85,6 +85,8 @@ def _subject(notice: Notice, language: Language) -> str:
         return say(language, "Your message is held") if count == total else say(
             language, "Held for {count} of {total} recipients", count=count, total=total
         )  # fmt: skip
+    if notice.what == "delayed":
+        return say(language, "Your message is delayed")
     if count == total == 1:
         return say(language, "Your message was not sent")
     return say(language, "Not sent to {count} of {total} recipients", count=count, total=total)
@@ -111,6 +113,13 @@ def _section(notice: Notice, language: Language) -> str:
 
 
 def _opening(notice: Notice, language: Language) -> str:
+    if notice.what == "delayed":
+        return say(
+            language,
+            "Your message “{subject}” has not been sent yet: a fault of the mail system keeps it from being examined. "
+            "Nothing is lost and you need not send it again; the recipients below wait for it.",
+            subject=notice.subject or "–",
+        )
     if notice.what == "held":
         return say(
             language,

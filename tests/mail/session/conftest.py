@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,22 @@ import pytest
 import trustme
 
 from hudhud import codec
-from hudhud.clock import SYSTEM
+from hudhud.clock import SYSTEM, Clock
 from hudhud.people import hash_password
 from hudhud.settings import Relay as RelaySettings
 from hudhud.settings import Settings, Spool
 from mail import accounts
+from mail.accounts import Account
+from mail.again import Again
 from mail.careful import Careful, Judge
 from mail.dialog import HEAVY, House
-from mail.dns import ZoneResolver
+from mail.dns import Resolver, ZoneResolver
+from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
-from mail.live import demo_rules, demo_zone
+from mail.live import FixedRules, demo_rules, demo_zone
+from mail.message import Message
 from mail.proof import ways
 from mail.relay import Relay
 from mail.session.live import LiveAccounts
@@ -37,6 +42,7 @@ from mail.session.strikes import Strikes
 from mail.session.telling import Telling
 from mail.spool import open_spool
 from mail.threads import NoThreads
+from mail.verdict import Judgement, Verdict
 
 PASSWORD = "a password of the lab"
 HASHED = hash_password(PASSWORD)
@@ -44,6 +50,22 @@ AMAL = "amal@finance.saba.example"
 SALIM = "salim@interior.saba.example"
 NOOR = "noor@freemail.example"
 RULES = demo_rules()
+
+
+class Faulty:
+    """Passes judging on, or fails as often as it is told to."""
+
+    def __init__(self, judge: Judge, faults: int) -> None:
+        self._judge, self.faults = judge, faults
+
+    async def at_rcpt(self, envelope: Envelope, recipient: Recipient, *, reference: str = "") -> Verdict:
+        return await self._judge.at_rcpt(envelope, recipient, reference=reference)
+
+    async def at_data(self, message: Message, rcpt_verdicts: Sequence[Verdict]) -> Judgement:
+        if self.faults:
+            self.faults -= 1
+            raise ZeroDivisionError
+        return await self._judge.at_data(message, rcpt_verdicts)
 
 
 @dataclass
@@ -54,7 +76,22 @@ class Running:
     door: Door
     spool: Any
     context: ssl.SSLContext  # of a client that trusts the server
+    again: Again
+    judge: Judge
     ports: dict[str, int] = field(default_factory=dict)
+    password: str = PASSWORD
+
+    def now(self) -> datetime:
+        return SYSTEM.now()
+
+    async def judge_again(self, clock: Clock = SYSTEM) -> None:
+        """What the worker does every second, at that time."""
+        again, before = self.again, self.again._clock
+        again._clock = clock
+        try:
+            await again.look(self.spool, lambda name: Account(name, "FIN", frozenset({name})))
+        finally:
+            again._clock = before
 
     def queued(self) -> list[dict[str, Any]]:
         """What the spool holds, newest first."""
@@ -153,6 +190,21 @@ class Talk:
 Start = Callable[..., Any]
 
 
+@pytest.fixture
+def rules() -> FixedRules:
+    return RULES
+
+
+@pytest.fixture
+def envelope_of() -> Callable[..., Envelope]:
+    def made(sender: str, *, kind: Any = "person", listener: Any = "submission") -> Envelope:
+        account = Account(AMAL, "FIN", frozenset({AMAL}), kind=kind)
+        client = Client("192.0.2.50", 1, "pc", "TLSv1.3", listener)
+        return Envelope(parse_path(sender.encode(), smtputf8=True), (), client, account, SYSTEM.now())
+
+    return made
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -164,8 +216,9 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
 
     @asynccontextmanager
     async def running(
-        *, judge: Judge | None = None, proxies: tuple[str, ...] = (), min_free: int = 0, **changes: object
-    ) -> AsyncIterator[Running]:
+        *, judge: Judge | None = None, proxies: tuple[str, ...] = (), min_free: int = 0,
+        resolver: Resolver | None = None, faults: int = 0, policy: Mapping[str, object] | None = None, **changes: object,
+    ) -> AsyncIterator[Running]:  # fmt: skip
         relay = msgspec.structs.replace(
             RelaySettings(
                 hostname="mx.relay.saba.example",
@@ -180,12 +233,15 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
         spool = open_spool(tmp_path / "relay", 0, node="test", key=bytes(32), clock=SYSTEM, limits=settings.spool)
         limits = Limits(tmp_path / "relay" / "limits.bin", relay, worker=0)
         strikes = Strikes(tmp_path / "relay" / "strikes-0", limits)
-        judging = Judging(RULES, ZoneResolver.load(demo_zone()), NoThreads(), SYSTEM, settings)
+        default = msgspec.structs.replace(RULES.policy.default, **(policy or {}))
+        rules = FixedRules(replace(RULES.policy, default=default), RULES.ruleset)
+        judging = Judging(rules, resolver or ZoneResolver.load(demo_zone()), NoThreads(), SYSTEM, settings)
+        careful = Careful(judge or (Faulty(judging, faults) if faults else judging), strikes, limits, relay)
         telling = Telling(
-            spool=spool, policy=lambda: RULES.policy, limits=limits, clock=SYSTEM, settings=relay, node="test"
+            spool=spool, policy=lambda: rules.policy, limits=limits, clock=SYSTEM, settings=relay, node="test"
         )
         the_relay = Relay(
-            spool=spool, judge=Careful(judge or judging, strikes, limits, relay), telling=telling, limits=limits,
+            spool=spool, judge=careful, telling=telling, limits=limits,
             clock=SYSTEM, settings=relay,
         )  # fmt: skip
         login = Login(
@@ -205,7 +261,8 @@ def start(tmp_path: Path, authority: trustme.CA) -> Start:
         authority.issue_cert("localhost").configure_cert(server)
         client = ssl.create_default_context()
         authority.configure_trust(client)
-        worker = Running(house, Door(house, server, proxies, relay.proxy_from), spool, client)
+        again = Again(careful, telling, clock=SYSTEM, settings=settings)
+        worker = Running(house, Door(house, server, proxies, relay.proxy_from), spool, client, again, judging)
         for listener in ("mx", "submission", "submissions"):
             listening = socket.create_server(("127.0.0.1", 0))
             worker.ports[listener] = listening.getsockname()[1]
