@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import apsw
 
 from hudhud import durable
+from hudhud.prompt import Begun, Prompt, Waiting
 
 T = TypeVar("T")
 Connection = apsw.Connection
@@ -51,32 +52,6 @@ class DatabaseClosed(DatabaseError):  # noqa: N818 - a state
     """Work was given to a database that is closed."""
 
 
-class _Waiting:
-    """One piece of work and who waits for it: an asyncio future of `loop`, or a plain one."""
-
-    __slots__ = ("error", "future", "loop", "result", "work")
-
-    def __init__(
-        self,
-        work: Callable[[Connection], Any],
-        future: Future[Any] | asyncio.Future[Any],
-        loop: asyncio.AbstractEventLoop | None,
-    ) -> None:
-        self.work = work
-        self.future = future
-        self.loop = loop
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def settle(self) -> None:
-        if self.future.done():  # its waiter was cancelled meanwhile
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
-
 class Database:
     """`schema` is idempotent DDL (create … if not exists). Raises DatabaseDamaged, DiskFull, DatabaseError at open."""
 
@@ -85,13 +60,15 @@ class Database:
         self.transactions = 0  # committed so far
         self.works = 0  # committed so far; works / transactions is how well commits are grouped
         self._batch_limit = batch_limit
-        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Waiting | Begun | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
         self._local = threading.local()
         self._readers: weakref.WeakSet[Connection] = weakref.WeakSet()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._writer = _open_writer(path, schema)
+        self._using = threading.Lock()  # the writer is between BEGIN and COMMIT
+        self._prompt = Prompt(self._writer, self._using, self._put)
         self._thread = threading.Thread(target=self._run, name=f"database {path.name}", daemon=True)
         self._thread.start()
 
@@ -103,7 +80,19 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._put(_Waiting(work, future, loop))
+        self._put(Waiting(work, future, loop))
+        return await future
+
+    async def commit_here(self, work: Callable[[Connection], T], *, patient: bool = False) -> T:
+        """The same for a small work of the event loop that lives by this database: done in the loop's own thread.
+
+        A patient one waits a moment for others to share a transaction. A work may run twice; its changes count once.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        if self._closed:
+            raise DatabaseClosed(self.path, "is closed")
+        self._prompt.add(Waiting(work, future, loop), patient=patient)
         return await future
 
     def commit_now(self, work: Callable[[Connection], T]) -> T:
@@ -111,7 +100,7 @@ class Database:
         if threading.current_thread() is self._thread:
             raise RuntimeError("commit_now inside a work would wait for itself")
         future: Future[T] = Future()
-        self._put(_Waiting(work, future, None))
+        self._put(Waiting(work, future, None))
         return future.result()
 
     def reader(self) -> Connection:
@@ -138,6 +127,8 @@ class Database:
             if self._closed:
                 return
             self._closed = True
+            for waiting in self._prompt.drain():
+                self._queue.put(waiting)
             self._queue.put(None)
         self._thread.join()
         for connection in list(self._readers):
@@ -147,50 +138,72 @@ class Database:
                 continue
         self._writer.close()
 
-    def _put(self, waiting: _Waiting) -> None:
+    def _put(self, waiting: Waiting | Begun) -> None:
         with self._gate:
-            if self._closed:
+            if self._closed and isinstance(waiting, Waiting):
                 raise DatabaseClosed(self.path, "is closed")
             self._queue.put(waiting)
 
     def _run(self) -> None:
+        batch: list[Waiting] = []
         last = False
-        while not last:
-            batch: list[_Waiting] = []
-            waiting = self._queue.get()
-            while waiting is not None:
-                batch.append(waiting)
-                if len(batch) >= self._batch_limit:
-                    break
+        while not last or batch:
+            if batch and self._using.acquire(blocking=False):
+                todo, batch = [one for one in batch if not one.future.cancelled()], []
                 try:
-                    waiting = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            last = waiting is None
-            todo = [one for one in batch if not one.future.cancelled()]
-            if todo:
-                self._transact(todo)
+                    self._transact(todo)
+                finally:
+                    self._using.release()
                 _tell(todo)
+                self._prompt.released()
+                continue
+            item = self._queue.get()  # nothing to do, or somebody is between BEGIN and the COMMIT that comes here
+            while True:
+                if isinstance(item, Begun):
+                    self._commit(item)
+                elif item is not None:
+                    batch.append(item)
+                last = last or item is None
+                if len(batch) >= self._batch_limit or self._queue.empty():
+                    break
+                item = self._queue.get()
 
-    def _transact(self, batch: Sequence[_Waiting]) -> None:
+    def _commit(self, begun: Begun) -> None:
+        """The end of a transaction whose works were done in their loop."""
+        self._end(begun.works)
+        self._using.release()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            begun.loop.call_soon_threadsafe(begun.done, begun.works)
+
+    def _transact(self, batch: Sequence[Waiting]) -> None:
         """One transaction for all; afterwards each has its result or its error."""
         try:
             self._writer.execute("BEGIN IMMEDIATE")
             for waiting in batch:
                 self._do(waiting)
+        except BaseException as error:
+            self._undo(batch, error)
+        else:
+            self._end(batch)
+
+    def _end(self, batch: Sequence[Waiting]) -> None:
+        try:
             self._writer.execute("COMMIT")
         except BaseException as error:
-            reason = translate(self.path, error)
-            for waiting in batch:
-                waiting.error = waiting.error or reason
-            with contextlib.suppress(apsw.Error):  # the writer lives on; the next BEGIN says what is left of the file
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+            self._undo(batch, error)
         else:
             self.transactions += 1
             self.works += sum(waiting.error is None for waiting in batch)
 
-    def _do(self, waiting: _Waiting) -> None:
+    def _undo(self, batch: Sequence[Waiting], error: BaseException) -> None:
+        reason = translate(self.path, error)
+        for waiting in batch:
+            waiting.error = waiting.error or reason
+        with contextlib.suppress(apsw.Error):  # the writer lives on; the next BEGIN says what is left of the file
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+
+    def _do(self, waiting: Waiting) -> None:
         """One work in its savepoint. Raises only when SQLite gave up the whole transaction (a full disk does)."""
         self._writer.execute("SAVEPOINT work")
         try:
@@ -204,9 +217,9 @@ class Database:
             self._writer.execute("RELEASE work")
 
 
-def _tell(batch: Sequence[_Waiting]) -> None:
+def _tell(batch: Sequence[Waiting]) -> None:
     """Wake the waiters: one call into each event loop, however many of its tasks wait."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[Waiting]] = {}
     for waiting in batch:
         if waiting.loop is None:
             waiting.settle()
@@ -219,7 +232,7 @@ def _tell(batch: Sequence[_Waiting]) -> None:
             continue
 
 
-def _settle_all(batch: Sequence[_Waiting]) -> None:
+def _settle_all(batch: Sequence[Waiting]) -> None:
     for waiting in batch:
         waiting.settle()
 
