@@ -12,7 +12,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Final, cast
 import uvloop
 
 from hudhud import config as configuration
-from hudhud import log, tls
+from hudhud import log
 from hudhud.audit import Audit
 from hudhud.cli import Exit
 from hudhud.clock import SYSTEM, Clock
@@ -29,6 +29,7 @@ from hudhud.keys import SigningKey
 from hudhud.settings import Settings
 from mail.again import Again
 from mail.careful import Careful
+from mail.carry.link import Link
 from mail.content.examine import Examiner
 from mail.control import Control
 from mail.dialog import HEAVY, House
@@ -37,12 +38,17 @@ from mail.envelope import Listener
 from mail.judging import Judging
 from mail.limits import Limits
 from mail.listener import Door
-from mail.live import live_releases
+from mail.live import LiveReleases, live_releases
 from mail.nexthop import Offers
 from mail.node.served import Ground, Served, serve
 from mail.node.watch import Watch
+from mail.proof import ways
+from mail.proof.used import Used, path_of
 from mail.relay import Relay
-from mail.session.login import LiveAccounts, Login
+from mail.session.live import LiveAccounts
+from mail.session.login import Login
+from mail.session.servers import Servers
+from mail.session.shown import Asking
 from mail.session.strikes import Strikes
 from mail.session.telling import Telling
 from mail.shelf.bodies import wrapping_key
@@ -79,9 +85,10 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         offers = closing.enter_context(
             contextlib.closing(Offers(folder / "offers.bin", ttl_s=settings.delivery.offers_s, clock=clock))
         )
-        ground = Ground(settings, clock, resolver, lambda: live.policy.registry, key, folder, offers)
-        own = await _own_shard(ground, place.number, stop)
         limits = closing.enter_context(Limits(folder / "limits.bin", settings.relay, worker=place.number, clock=clock))
+        link = Link(folder, settings.delivery, clock)
+        ground = Ground(settings, clock, resolver, lambda: live.policy.registry, key, folder, offers, limits, link)
+        own = await _own_shard(ground, place.number, stop)
         strikes = closing.enter_context(contextlib.closing(Strikes(folder / f"strikes-{place.number}", limits)))
         chain, node_key = settings.path("audit", f"relay-{place.number}.chain"), settings.path("keys", "node.key")
         audit = Audit(chain, SigningKey.load(node_key), f"relay-{place.number}")
@@ -99,9 +106,7 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
             node=settings.node.name,
         )
         again = Again(careful, telling, clock=clock, settings=settings)
-        watch = Watch(
-            ground, live=live, accounts=accounts, judging=judging, again=again, number=place.number, own=own
-        )
+        watch = Watch(ground, live=live, accounts=accounts, judging=judging, again=again, number=place.number, own=own)
         closing.push_async_callback(watch.close)
         closing.push_async_callback(telling.settle)
         relay = Relay(
@@ -112,7 +117,7 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
             clock=clock,
             settings=settings.relay,
         )
-        login = closing.enter_context(contextlib.closing(Login(accounts, limits, settings.relay, clock)))
+        login = await closing.enter_async_context(_login(ground, place.number, live, accounts, limits))
         examiner = Examiner(settings.content)
         closing.push_async_callback(examiner.close)
         control = Control(watch.served, examiner, audit, clock, watch.status)
@@ -120,8 +125,9 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         server = await control.open(control_path)
         closing.callback(control_path.unlink, missing_ok=True)
         closing.callback(server.close)
-        house = House(relay, login, limits, settings.relay, folder, asyncio.Semaphore(HEAVY))
-        context = tls.server_context(settings.path("tls", "relay.pem"), settings.path("tls", "relay.key"))
+        servers = Servers(lambda: live.policy.registry)
+        house = House(relay, login, limits, settings.relay, folder, asyncio.Semaphore(HEAVY), servers)
+        context = _context(settings, servers)
         door = Door(house, context, settings.lab.proxy_from if settings.lab else (), settings.relay.proxy_from)
         working = asyncio.create_task(watch.run(stop))
         for listener, descriptor in place.sockets:
@@ -135,6 +141,30 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
             await door.close(DRAIN_S)
             await working
         _log.info("worker ends", number=place.number)
+
+
+def _context(settings: Settings, servers: Servers) -> Asking:
+    """TLS of the listeners. Without the authority's file only fingerprints of certificates count."""
+    authority = settings.path(settings.relay.client_ca) if settings.relay.client_ca else None
+    if authority is not None and not authority.exists():
+        _log.warning("no authority for client certificates: their names do not count", path=str(authority))
+        authority = None
+    return Asking(settings.path("tls", "relay.pem"), settings.path("tls", "relay.key"), authority, servers.asks)
+
+
+@contextlib.asynccontextmanager
+async def _login(
+    ground: Ground, number: int, live: LiveReleases, accounts: LiveAccounts, limits: Limits
+) -> AsyncIterator[Login]:
+    settings, clock = ground.settings, ground.clock
+    back_ends, used = ways.build(settings, clock), Used(path_of(ground.folder, number))
+    login = Login(accounts, limits, settings, clock, ways=back_ends, policy=lambda: live.policy, used=used)
+    looking = asyncio.create_task(login.look())
+    try:
+        yield login
+    finally:
+        looking.cancel()
+        await login.close()
 
 
 def _life_line(descriptor: int, stop: asyncio.Event) -> socket.socket:

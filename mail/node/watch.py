@@ -20,7 +20,7 @@ from mail.message import Message
 from mail.node.served import Ground, Served, serve
 from mail.node.stopping import Stop, Stops, over_budget
 from mail.session import servers
-from mail.session.login import LiveAccounts
+from mail.session.live import LiveAccounts
 from mail.shelf import shard
 from mail.shelf.shard import ShardTaken
 from mail.tell.events import Teller

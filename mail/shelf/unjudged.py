@@ -10,7 +10,7 @@ from typing import Final
 from hudhud import codec
 from hudhud.database import Connection
 from mail.attempt import Attempt
-from mail.shelf.rows import Read
+from mail.shelf.due import Read
 from mail.shelf.stored import Edit, NewRecipient, State, pack_attempts, pack_edits, unpack_attempts
 
 _DUE: Final = "SELECT number FROM recipients WHERE state = 'unjudged' AND next <= ? ORDER BY next LIMIT ?"
