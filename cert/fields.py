@@ -85,6 +85,7 @@ _OURS: Final = {
         hudhud.mail.queue_id hudhud.mail.disposition hudhud.mail.listener hudhud.mail.account hudhud.mail.lure
         hudhud.mail.role hudhud.mail.person
         hudhud.mail.sha256 hudhud.mail.exemption hudhud.mail.reply hudhud.smtp.peer_domains
+        hudhud.mail.spf hudhud.mail.dkim hudhud.mail.dmarc
         hudhud.webmail.service
         hudhud.smtp.helo hudhud.smtp.banner hudhud.smtp.reply hudhud.imap.banner hudhud.pop3.banner
         hudhud.dhcp.type hudhud.dhcp.host_name hudhud.dhcp.client_mac hudhud.arp.operation hudhud.tls.alpn

@@ -14,6 +14,7 @@ from hudhud import codec
 from hudhud.entity import Registry
 from hudhud.event import Value, format_time, nest
 from mail.accounts import Account
+from mail.auth.results import Auth
 from mail.content.features import host_of
 from mail.envelope import Envelope
 from mail.message import Message
@@ -195,6 +196,16 @@ def _of_judgement(judgement: Judgement) -> dict[str, Value]:
         "email.attachments.file.hash.sha256": [part.sha256 for part in files] or None,
         "url.domain": _listed(filter(None, map(host_of, judgement.urls))),
         "hudhud.mail.lure": list(judgement.lure) or None,
+        **(_of_auth(judgement.auth) if judgement.auth is not None else {}),
+    }
+
+
+def _of_auth(auth: Auth) -> dict[str, Value]:
+    """RFC 8601's words; the domains of signatures that hold."""
+    return {
+        "hudhud.mail.spf": auth.spf.result,
+        "hudhud.mail.dkim": _listed(one.domain for one in auth.dkim if one.result == "pass"),
+        "hudhud.mail.dmarc": auth.dmarc.result,
     }
 
 
