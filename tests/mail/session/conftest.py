@@ -213,6 +213,11 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def start(tmp_path: Path, authority: trustme.CA) -> Start:
     """`async with start(max_recipients=5) as running:` a worker with these relay settings."""
+    return starting(tmp_path, authority)
+
+
+def starting(tmp_path: Path, authority: trustme.CA) -> Start:
+    """The same for who is no test: see tests/mail/session/hostile_child.py."""
 
     @asynccontextmanager
     async def running(
