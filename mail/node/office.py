@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -19,13 +21,18 @@ from starlette.routing import Route
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hudhud import codec, tls
+from hudhud.clock import SYSTEM
+from hudhud.i18n import LANGUAGES
 from hudhud.settings import Settings, split_address
-from mail.node import metrics
+from mail.node import asked, many, metrics, tracing
 from mail.node.asking import Down, Refused, ask_all, ask_owner
+from mail.tell.where import told
 
 MAX_BODY: Final = 64 * 1024  # octets of a request
 MAX_CONNECTIONS: Final = 100
-FILTERS: Final = ("state", "sender", "recipient", "domain", "account", "rule", "older_than", "limit")
+MAX_ACTOR: Final = 200  # characters
+DO_S: Final = 5.0  # seconds of one request that acts on many; the rest is asked for with the same token
+PAGED: Final = (*asked.FILTERS, "limit", "cursor")
 
 Peers = dict[tuple[str, int], str]
 
@@ -46,6 +53,10 @@ class Office:
         self.app = Starlette(
             routes=[
                 Route("/v1/queue", self._acting(self._queue)),
+                Route("/v1/queue/preview", self._acting(self._many_preview), methods=["POST"]),
+                Route("/v1/queue/do", self._acting(self._many_do), methods=["POST"]),
+                Route("/v1/trace", self._acting(self._trace)),
+                Route("/v1/where", self._acting(self._where)),
                 Route("/v1/messages/{id}", self._acting(self._message)),
                 Route("/v1/messages/{id}/preview", self._acting(self._preview)),
                 Route("/v1/messages/{id}/{act:str}", self._acting(self._act), methods=["POST"]),
@@ -88,7 +99,7 @@ class Office:
             actor = request.headers.get("hudhud-actor", "").strip()
             if client not in self._clients:
                 return JSONResponse({"error": f"the certificate {client!r} may not use this API"}, 403)
-            if not actor:
+            if not actor or len(actor) > MAX_ACTOR or not actor.isprintable():
                 return JSONResponse({"error": "the header Hudhud-Actor names nobody"}, 400)
             try:
                 return JSONResponse(await act(request, actor))
@@ -100,27 +111,67 @@ class Office:
         return route
 
     async def _queue(self, request: Request, actor: str) -> object:
-        asked = {name: request.query_params[name] for name in FILTERS if name in request.query_params}
-        limit = _number(asked.get("limit", "100"))
-        answers = await ask_all(self._folder, {"act": "list", "actor": actor, **asked, "limit": limit})
+        given = _query(request, PAGED)
+        limit = asked.limit(given)
+        answers = await ask_all(self._folder, {"act": "list", "actor": actor, **given})
+        return _page([one for answer in answers for one in answer], limit, "messages")
+
+    async def _many_preview(self, request: Request, actor: str) -> object:
+        """What an act on many would touch; the token does exactly that."""
+        given = _known(await _body(request), ("act", *asked.FILTERS))
+        token, act = secrets.token_urlsafe(16), asked.text(given, "act")
+        answers = await ask_all(
+            self._folder, {**given, "act": "many.preview", "do": act, "actor": actor, "token": token}
+        )
+        return {"token": token, "act": act, "expires": many.until(SYSTEM.now().timestamp()), **many.together(answers)}
+
+    async def _many_do(self, request: Request, actor: str) -> object:
+        """Some seconds of what was previewed; where anything is left, the same request goes on with it."""
+        given = _known(await _body(request), ("act", "token", "reason", "silent", "recipients"))
+        words = {**given, "act": "many.do", "do": asked.text(given, "act"), "actor": actor}
+        await ask_all(self._folder, {**words, "check": True})  # every worker knows it, or nothing is done
+        until, sums, failed, left = SYSTEM.monotonic() + DO_S, Counter[str](), dict[str, str](), 1
+        while left and SYSTEM.monotonic() < until:
+            answers = await ask_all(self._folder, words)
+            left = sum(answer["left"] for answer in answers)
+            for answer in answers:
+                sums.update({name: answer[name] for name in ("done", "recipients", "told")})
+                failed.update(answer["failed"])
+        return {**{name: sums[name] for name in ("done", "recipients", "told")}, "failed": failed, "left": left}
+
+    async def _trace(self, request: Request, actor: str) -> object:
+        given = _query(request, (*tracing.ASKED, "subject", "reason", "limit", "cursor"))
+        return _page(await self._find(given, actor), asked.limit(given, 20), "messages")
+
+    async def _where(self, request: Request, actor: str) -> object:
+        """Where a message is, in words for its sender."""
+        found = await self._find(_query(request, ("id", "sender", "recipient", "since", "until", "limit")), actor)
+        return {
+            "messages": [
+                {"id": one["id"], "state": one["state"], **{name: told(one, name) for name in LANGUAGES}}
+                for one in found
+            ]
+        }
+
+    async def _find(self, given: Mapping[str, str], actor: str) -> list[Mapping[str, Any]]:
+        answers = await ask_all(self._folder, {"act": "trace", "actor": actor, **given})
         found = [one for answer in answers for one in answer]
-        return {"messages": sorted(found, key=lambda one: str(one["received"]), reverse=True)[:limit]}
+        return sorted(found, key=tracing.by_time, reverse=True)[: asked.limit(given, 20)]
 
     async def _message(self, request: Request, actor: str) -> object:
         return await ask_owner(self._folder, {"act": "show", "actor": actor, "id": request.path_params["id"]})
 
     async def _preview(self, request: Request, actor: str) -> object:
         reason = request.query_params.get("reason", "")
-        asked = {"act": "preview", "actor": actor, "id": request.path_params["id"], "reason": reason}
-        return await ask_owner(self._folder, asked)
+        words = {"act": "preview", "actor": actor, "id": request.path_params["id"], "reason": reason}
+        return await ask_owner(self._folder, words)
 
     async def _act(self, request: Request, actor: str) -> object:
         act = request.path_params["act"]
-        if act not in ("release", "delete", "hold", "retry"):
+        if act not in many.NAMES:
             raise Refused(404, f"there is no act {act!r}")
-        body = await _body(request)
-        asked = {"act": act, "actor": actor, "id": request.path_params["id"]}
-        return await ask_owner(self._folder, asked | {k: body[k] for k in ("reason", "recipients") if k in body})
+        given = _known(await _body(request), ("reason", "recipients", "silent"))
+        return await ask_owner(self._folder, {**given, "act": act, "actor": actor, "id": request.path_params["id"]})
 
     async def _state(self, request: Request, actor: str) -> object:
         return await self.status()
@@ -196,7 +247,22 @@ async def _body(request: Request) -> Mapping[str, Any]:
     return value
 
 
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise Refused(400, "limit is a number")
-    return min(int(text), 10_000)
+def _query(request: Request, names: Collection[str]) -> Mapping[str, str]:
+    """The parameters, each known and given once."""
+    pairs = request.query_params.multi_items()
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise Refused(400, "a parameter is given twice")
+    return _known(dict(pairs), names)
+
+
+def _known(given: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any]:
+    """A name that is mistyped would ask for more than was meant."""
+    if unknown := sorted(str(name) for name in given if name not in names):
+        raise Refused(400, f"there is no parameter {', '.join(unknown)}; there are {', '.join(names)}")
+    return given
+
+
+def _page(found: list[Mapping[str, Any]], limit: int, name: str) -> Mapping[str, object]:
+    """The newest ones, and the cursor that goes on where there may be more."""
+    shown = sorted(found, key=tracing.by_time, reverse=True)[:limit]
+    return {name: shown, "next": shown[-1]["id"] if len(shown) == limit else None}
