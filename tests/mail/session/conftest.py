@@ -38,10 +38,11 @@ from mail.relay import Relay
 from mail.session.live import LiveAccounts
 from mail.session.login import Login
 from mail.session.servers import Servers
+from mail.session.shown import Asking
 from mail.session.strikes import Strikes
 from mail.session.telling import Telling
 from mail.spool import open_spool
-from mail.threads import NoThreads
+from mail.threads import NoThreads, Threads
 from mail.verdict import Judgement, Verdict
 
 PASSWORD = "a password of the lab"
@@ -205,6 +206,14 @@ def envelope_of() -> Callable[..., Envelope]:
     return made
 
 
+def _server_tls(authority: trustme.CA, folder: Path, servers: Servers, clients: Path | None) -> Asking:
+    """As a worker makes it."""
+    own = authority.issue_cert("localhost")
+    own.private_key_pem.write_to_path(str(folder / "relay.key"))
+    (folder / "relay.pem").write_bytes(b"".join(one.bytes() for one in own.cert_chain_pems))
+    return Asking(folder / "relay.pem", folder / "relay.key", clients, servers.asks)
+
+
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -221,9 +230,18 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
 
     @asynccontextmanager
     async def running(
-        *, judge: Judge | None = None, proxies: tuple[str, ...] = (), min_free: int = 0,
-        resolver: Resolver | None = None, faults: int = 0, policy: Mapping[str, object] | None = None, **changes: object,
-    ) -> AsyncIterator[Running]:  # fmt: skip
+        *,
+        judge: Judge | None = None,
+        proxies: tuple[str, ...] = (),
+        min_free: int = 0,
+        rules: FixedRules = RULES,
+        policy: Mapping[str, object] | None = None,
+        resolver: Resolver | None = None,
+        faults: int = 0,
+        threads: Threads | None = None,
+        authority_file: Path | None = None,
+        **changes: object,
+    ) -> AsyncIterator[Running]:
         relay = msgspec.structs.replace(
             RelaySettings(
                 hostname="mx.relay.saba.example",
@@ -238,9 +256,9 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
         spool = open_spool(tmp_path / "relay", 0, node="test", key=bytes(32), clock=SYSTEM, limits=settings.spool)
         limits = Limits(tmp_path / "relay" / "limits.bin", relay, worker=0)
         strikes = Strikes(tmp_path / "relay" / "strikes-0", limits)
-        default = msgspec.structs.replace(RULES.policy.default, **(policy or {}))
-        rules = FixedRules(replace(RULES.policy, default=default), RULES.ruleset)
-        judging = Judging(rules, resolver or ZoneResolver.load(demo_zone()), NoThreads(), SYSTEM, settings)
+        default = msgspec.structs.replace(rules.policy.default, **(policy or {}))
+        rules = FixedRules(replace(rules.policy, default=default), rules.ruleset)
+        judging = Judging(rules, resolver or ZoneResolver.load(demo_zone()), threads or NoThreads(), SYSTEM, settings)
         careful = Careful(judge or (Faulty(judging, faults) if faults else judging), strikes, limits, relay)
         telling = Telling(
             spool=spool, policy=lambda: rules.policy, limits=limits, clock=SYSTEM, settings=relay, node="test"
@@ -251,7 +269,7 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
         )  # fmt: skip
         login = Login(
             LiveAccounts(tmp_path / "accounts.toml"), limits, settings, SYSTEM,
-            ways=ways.build(settings, SYSTEM), policy=lambda: RULES.policy,
+            ways=ways.build(settings, SYSTEM), policy=lambda: rules.policy,
         )  # fmt: skip
         house = House(
             the_relay,
@@ -260,10 +278,9 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
             relay,
             tmp_path / "relay",
             asyncio.Semaphore(HEAVY),
-            Servers(lambda: RULES.policy.registry),
+            Servers(lambda: rules.policy.registry),
         )
-        server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert("localhost").configure_cert(server)
+        server = _server_tls(authority, tmp_path, house.servers, authority_file)
         client = ssl.create_default_context()
         authority.configure_trust(client)
         again = Again(careful, telling, clock=SYSTEM, settings=settings)

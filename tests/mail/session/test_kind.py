@@ -169,7 +169,7 @@ async def test_what_a_fault_kept_from_being_judged_is_encrypted_never_sent_and_g
         assert b"Attached" not in rows[0][0]
         assert rows[0][1] is not None
         assert running.spool.fresh.take() is None  # dispatch has not heard of it
-        assert running.spool.due(running.now() + timedelta(days=1), 100, {})[0] == []
+        assert running.spool.due(["interior.saba.example"], lambda _: 100, {})[0] == []
         await running.judge_again()  # not due yet
         assert states(running) == {SALIM: "unjudged"}
         await running.judge_again(VirtualClock(running.now() + timedelta(seconds=6)))
