@@ -8,6 +8,7 @@ them may lose its mail by our asking. So here every certificate is taken, and wh
 from __future__ import annotations
 
 import hashlib
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 CHUNK: Final = 64 * 1024  # octets moved at once between OpenSSL and the loop
 RECORD_HEADER: Final = 5  # octets: type, version, length (RFC 8446 section 5.1)
@@ -56,7 +57,7 @@ class Asking(ssl.SSLContext):
         if authority is not None:
             self._asking.load_verify_locations(str(authority))
             # who has none of these need not offer any: programs ask their user for it otherwise
-            self._asking.set_client_ca_list(_authorities(authority))
+            self._asking.load_client_ca(os.fsencode(authority))
         self._asking.set_verify(SSL.VERIFY_PEER, _take_any)
 
     def wrap_bio(
@@ -66,11 +67,6 @@ class Asking(ssl.SSLContext):
         if not server_side or not self._ask():
             return super().wrap_bio(incoming, outgoing, server_side, *more, **named)
         return _Session(SSL.Connection(self._asking, None), incoming, outgoing, self)
-
-
-def _authorities(path: Path) -> list[crypto.X509Name]:
-    found = x509.load_pem_x509_certificates(path.read_bytes())
-    return [crypto.X509.from_cryptography(one).get_subject() for one in found]
 
 
 def _take_any(connection: SSL.Connection, _certificate: object, _error: int, _depth: int, ok: int) -> bool:
