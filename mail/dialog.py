@@ -60,11 +60,17 @@ class Dialog:
         self._junk = self._failures = 0
         self.closing = False  # set from outside: it ends before the next command
         self.idle = False  # between two commands
+        self.heard = 0  # commands so far
         self._commands: Mapping[bytes, Callable[[bytes], Awaitable[None]]] = {
             b"EHLO": self._ehlo, b"HELO": self._helo_, b"MAIL": self._mail, b"RCPT": self._rcpt, b"DATA": self._data,
             b"RSET": self._rset, b"QUIT": self._quit,
             b"STARTTLS": self._starttls, b"AUTH": self._auth,
         }  # fmt: skip
+
+    @property
+    def resting(self) -> bool:
+        """Whether it waits for a command, and no message is under way."""
+        return self.idle and self._transaction is None
 
     async def run(self) -> None:
         """Greet and answer until somebody hangs up. Never raises for what the client does."""
@@ -91,7 +97,7 @@ class Dialog:
     async def _answer(self) -> None:
         if self.closing:
             self._goodbye(answers.CLOSING)
-        self.idle = True
+        self.idle, self.heard = True, self.heard + 1
         line = await self._wire.line(sasl.MAX_LINE, self._settings.command_timeout_s)
         self.idle = False
         verb, _, argument = (line or b"").partition(b" ")

@@ -264,7 +264,7 @@ class Door:
         """Whether a balancer speaks from there."""
         return any(ipaddress.ip_address(ip) in network for network in self._balancers) if self._balancers else False
 
-    async def open(self, listener: Listener, listening: socket.socket) -> None:
+    async def open(self, listener: Listener, listening: socket.socket) -> asyncio.Server:
         """Take connections from a listening socket; on `submissions` TLS comes first (RFC 8314)."""
         implicit = listener == "submissions"
         server = await asyncio.get_running_loop().create_server(
@@ -275,11 +275,16 @@ class Door:
             ssl_handshake_timeout=HANDSHAKE_S if implicit else None,
         )
         self._servers.append(server)
+        return server
+
+    def shut(self) -> None:
+        """Take no more connections; the sessions go on."""
+        for server in self._servers:
+            server.close()
 
     async def close(self, patience_s: float) -> None:
         """Take no more connections, let each session finish its command, then cut what is left."""
-        for server in self._servers:
-            server.close()
+        self.shut()
         until = asyncio.get_running_loop().time() + patience_s
         while self.sessions and asyncio.get_running_loop().time() < until:
             for session in list(self.sessions):

@@ -112,7 +112,7 @@ class Supervisor:
 
     @property
     def _ready(self) -> bool:
-        return bool(self._crew) and all(child.ready for child in self._crew)
+        return bool(self._crew) and all(child.ready or child.covered for child in self._crew)
 
     # reload
 
@@ -141,7 +141,8 @@ class Supervisor:
         old = list(self._crew)
         self._sockets.use(sockets)
         for child in old:
-            await child.replace()
+            cover = next((one for one in old if one is not child and one.ready), None)
+            await child.replace(cover, fresh.relay.drain_s)
         await asyncio.gather(*(child.end() for child in surplus))
         more = [self._child(number) for number in range(len(self._crew), fresh.relay.workers)]
         self._crew += more

@@ -40,6 +40,7 @@ from mail.limits import Limits
 from mail.listener import Door
 from mail.live import LiveReleases, live_releases
 from mail.nexthop import Offers
+from mail.node.draining import Covers, Other, drain
 from mail.node.served import Ground, Served, serve
 from mail.node.watch import Watch
 from mail.proof import ways
@@ -64,17 +65,17 @@ _log = log.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the supervisor gives a worker: its number, listening sockets and life line, as file descriptors."""
+    """What the supervisor gives a worker: its number, everybody's listening sockets, its life line."""
 
     number: int
-    sockets: tuple[tuple[Listener, int], ...]
+    sockets: tuple[Other, ...]
     life: int
 
 
 async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
     """Serve until told to stop. Raises what made the worker unusable."""
-    stop = asyncio.Event()
-    life = _life_line(place.life, stop)
+    stop, orders = asyncio.Event(), asyncio.Queue[str]()
+    life = _life_line(place.life, stop, orders)
     async with AsyncExitStack() as closing:
         folder = settings.path(settings.spool.folder)
         live = live_releases(settings)
@@ -129,18 +130,38 @@ async def run(settings: Settings, place: Place, clock: Clock = SYSTEM) -> None:
         house = House(relay, login, limits, settings.relay, folder, asyncio.Semaphore(HEAVY), servers)
         context = _context(settings, servers)
         door = Door(house, context, settings.lab.proxy_from if settings.lab else (), settings.relay.proxy_from)
-        working = asyncio.create_task(watch.run(stop))
-        for listener, descriptor in place.sockets:
-            await door.open(listener, socket.socket(fileno=descriptor))
-        life.send(READY)
-        _log.info("worker ready", number=place.number)
-        try:
-            await asyncio.wait({working, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stop.set()
-            await door.close(DRAIN_S)
-            await working
+        await _serve(door, place, life, orders=orders, stop=stop, watch=watch, drain_s=settings.relay.drain_s)
         _log.info("worker ends", number=place.number)
+
+
+async def _serve(
+    door: Door,
+    place: Place,
+    life: socket.socket,
+    *,
+    orders: asyncio.Queue[str],
+    stop: asyncio.Event,
+    watch: Watch,
+    drain_s: float,
+) -> None:
+    """Take connections and deliver, until told to stop or replaced; raises what made a shard unusable."""
+    working = asyncio.create_task(watch.run(stop))
+    for number, listener, descriptor in place.sockets:
+        if number == place.number:
+            await door.open(listener, socket.socket(fileno=descriptor))
+    life.send(READY)
+    _log.info("worker ready", number=place.number)
+    replaced = asyncio.create_task(_obey(orders, Covers(door, place.sockets)))
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({working, replaced, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if replaced.done() and not stop.is_set():
+            await drain(door, drain_s, lambda: stop.is_set() or working.done())
+    finally:
+        stop.set()
+        replaced.cancel()
+        await door.close(DRAIN_S)
+        await working
 
 
 def _context(settings: Settings, servers: Servers) -> Asking:
@@ -167,18 +188,23 @@ async def _login(
         await login.close()
 
 
-def _life_line(descriptor: int, stop: asyncio.Event) -> socket.socket:
-    """The supervisor's end closes when the supervisor dies."""
+def _life_line(descriptor: int, stop: asyncio.Event, orders: asyncio.Queue[str]) -> socket.socket:
+    """The supervisor's end closes when the supervisor dies; until then what it says comes by it, a line each."""
     life = socket.socket(fileno=descriptor)
     life.setblocking(False)
     loop = asyncio.get_running_loop()
+    rest = b""
 
     def look() -> None:
+        nonlocal rest
         try:
-            there = life.recv(1) != b""
+            came = life.recv(1024)
         except OSError:
-            there = False
-        if not there:
+            came = b""
+        *lines, rest = (rest + came).split(b"\n")
+        for line in lines:
+            orders.put_nowait(line.decode("ascii", "replace"))
+        if not came:
             loop.remove_reader(life)
             stop.set()
 
@@ -186,6 +212,16 @@ def _life_line(descriptor: int, stop: asyncio.Event) -> socket.socket:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     return life
+
+
+async def _obey(orders: asyncio.Queue[str], covers: Covers) -> None:
+    """What the supervisor says (mail/node/crew.py), until it says that this worker is replaced."""
+    while (order := await orders.get()) != "drain":
+        verb, _, number = order.partition(" ")
+        if verb == "cover":
+            await covers.cover(int(number))
+        elif verb == "leave":
+            covers.leave(int(number))
 
 
 async def _own_shard(ground: Ground, number: int, stop: asyncio.Event) -> Served:
@@ -200,18 +236,23 @@ async def _own_shard(ground: Ground, number: int, stop: asyncio.Event) -> Served
             await ground.clock.sleep(0.1)
 
 
+def _socket(text: str) -> Other:
+    number, _, rest = text.partition("/")
+    listener, _, descriptor = rest.partition(":")
+    return int(number), cast(Listener, listener), int(descriptor)
+
+
 def main(words: Sequence[str]) -> int:
     """The process: exit code DONE after a clean stop, UNAVAILABLE where it could not work."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--number", type=int, required=True)
     parser.add_argument("--life", type=int, required=True)
-    parser.add_argument("--sockets", required=True, help="listener:descriptor,…")
+    parser.add_argument("--sockets", required=True, help="worker/listener:descriptor,…")
     asked = parser.parse_args(words)
     settings = configuration.load(asked.config).settings
     log.configure(settings.node.log_level, program=f"relay-{asked.number}")
-    pairs = (pair.partition(":") for pair in asked.sockets.split(",") if pair)
-    sockets = tuple((cast(Listener, name), int(descriptor)) for name, _, descriptor in pairs)
+    sockets = tuple(_socket(one) for one in asked.sockets.split(",") if one)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run(settings, Place(asked.number, sockets, asked.life)))

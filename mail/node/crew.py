@@ -60,9 +60,9 @@ class Sockets:
                 one.close()
         self._open = dict(sockets)
 
-    def of(self, worker: int) -> Mapping[Key, int]:
-        """A worker's, as file descriptors."""
-        return {key: one.fileno() for key, one in self._open.items() if key[2] == worker}
+    def descriptors(self) -> Mapping[Key, int]:
+        """All of them: a worker has its own, and those of the others to cover them while they are replaced."""
+        return {key: one.fileno() for key, one in self._open.items()}
 
     def close(self) -> None:
         self.use({})
@@ -74,6 +74,7 @@ class Child:
     def __init__(self, number: int, config: Path, sockets: Sockets, changed: Callable[[], None]) -> None:
         self.number = number
         self.restarts = 0
+        self.covered = False  # another one takes its connections meanwhile
         self._config, self._sockets, self._changed = config, sockets, changed
         self._process: asyncio.subprocess.Process | None = None
         self._life: socket.socket | None = None
@@ -90,11 +91,38 @@ class Child:
     def ready(self) -> bool:
         return self._ready.is_set()
 
-    async def replace(self) -> None:
-        """Let it finish, and wait until the next one is ready. TimeoutError where that takes too long."""
-        self._ready.clear()
-        await self._terminate()
-        await self.started()
+    async def replace(self, cover: Child | None, patience_s: float) -> None:
+        """Let its sessions come to their end, and wait until the next one is ready. TimeoutError: that took too long.
+
+        `cover` takes its connections meanwhile; without one they wait in the sockets.
+        """
+        if cover is not None:
+            cover.say(f"cover {self.number}")
+            self.covered = True
+        try:
+            await self._drain(patience_s)
+            self._ready.clear()
+            await self.started()
+        finally:
+            self.covered = False
+            if cover is not None:
+                cover.say(f"leave {self.number}")
+
+    def say(self, words: str) -> None:
+        """Tell the worker something by its life line (mail/worker.py); a worker that is gone does not hear it."""
+        if self._life is not None:
+            with contextlib.suppress(OSError):
+                self._life.send(words.encode() + b"\n")
+
+    async def _drain(self, patience_s: float) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        self.say("drain")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), patience_s + STOP_S)
+        if process is self._process:
+            await self._terminate()
 
     async def started(self) -> None:
         """Wait until it is ready. TimeoutError where that takes too long."""
@@ -134,17 +162,17 @@ class Child:
             self._life.close()
         self._life, theirs = socket.socketpair()
         self._life.setblocking(False)
-        mine = self._sockets.of(self.number)
+        sockets = self._sockets.descriptors()
         words = (
             *("--config", str(self._config), "--number", str(self.number), "--life", str(theirs.fileno())),
-            *("--sockets", ",".join(f"{listener}:{descriptor}" for (listener, _, _), descriptor in mine.items())),
+            *("--sockets", ",".join(f"{number}/{kind}:{fd}" for (kind, _, number), fd in sockets.items())),
         )
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "mail.worker", *words),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(*mine.values(), theirs.fileno()),
+                pass_fds=(*sockets.values(), theirs.fileno()),
             )
         return self._process
 
