@@ -73,6 +73,7 @@ class Relay(Section, frozen=True):
     postmaster: str = "postmaster@localhost"  # From of notices and DSNs
     max_message_bytes: int = 35 * MiB
     max_header_bytes: int = 512 * KiB  # of one message; a larger header is refused
+    max_message_lines: int = 1_000_000  # 35 MiB of base64 are half of it
     requiretls: bool = False  # whether RFC 8689 is offered under TLS
     memory_body_bytes: int = 256 * KiB  # a larger body goes to a file while it is read
     max_recipients: int = 1000  # per message

@@ -209,6 +209,7 @@ class Dialog:
             memory=settings.memory_body_bytes,
             folder=self._house.folder,
             header=settings.max_header_bytes,
+            lines=settings.max_message_lines,
         )
         try:
             await self._read(incoming)

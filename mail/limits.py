@@ -51,6 +51,7 @@ COMMANDS: Final = "max_commands"
 JUNK: Final = "max_junk_commands"
 LINE: Final = "max_line_bytes"
 HEADER: Final = "max_header_bytes"
+LINES: Final = "max_message_lines"
 SIZE: Final = "max_message_bytes"
 TIMEOUT: Final = "command_timeout_s"
 DATA_TIMEOUT: Final = "data_timeout_s"
@@ -65,6 +66,7 @@ NAMES: Final = (
     *(LINE, HEADER, JUDGING, SIZE_NOTICES, DSNS, DESTINATION),
     *(AUTH_PAIR, LOGINS_WAITING),
     *(MESSAGES_SERVER, RECIPIENTS_SERVER),
+    *(LINES,),
 )
 """Every limit of the sessions, in the order of its counter in the file. Append only: a name's place is in files that
 workers of another version read too."""

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-MAGIC: Final = b"hudhud limits 1\0"
+MAGIC: Final = b"hudhud limits 2\0"
 SALT: Final = 16  # octets
-COUNTERS: Final = 32
+COUNTERS: Final = 64
 BUCKETS: Final = 65_536  # keys remembered at once; past it the one that was longest quiet is forgotten
 WINDOW: Final = 16  # slots in which a key may lie
 WORKERS: Final = 64  # per node

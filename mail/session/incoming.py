@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
-from mail.limits import HEADER, SIZE
+from mail.limits import HEADER, LINES, SIZE
 from mail.verdict import Reply
 
 END: Final = b"\r\n.\r\n"
@@ -23,15 +23,27 @@ NUL: Final = Reply(554, "5.6.0", "A NUL octet is not taken (RFC 5322 section 4)"
 class Incoming:
     """One message on its way in: `feed` it chunks until it gives back what came behind the end."""
 
-    def __init__(self, *, limit: int, memory: int, folder: Path | None = None, header: int | None = None) -> None:
-        """`limit`, `memory` and `header` (of the header, None: as `limit`) in octets; `folder` is where a large message
-        lies, unnamed."""
+    def __init__(
+        self,
+        *,
+        limit: int,
+        memory: int,
+        folder: Path | None = None,
+        header: int | None = None,
+        lines: int | None = None,
+    ) -> None:
+        """`limit`, `memory` and `header` (of the header) in octets, `lines` in lines, None: as many as `limit`.
+
+        `folder` is where a large message lies, unnamed.
+        """
         self.size = 0  # octets of content so far, dots taken off
         self.came = 0  # octets that came in all
+        self.lines = 0
         self.problem: Reply | None = None
         self.hit = ""  # the name of the limit that it is past
         self._limit, self._memory, self._folder = limit, memory, folder
         self._header = limit if header is None else header
+        self._lines = limit if lines is None else lines
         self._head_end: bytes | None = b"\r\n"  # what the header ended with so far; None behind it
         self._tail = b"\r\n"  # the line end of "DATA": a dot alone in the first line ends it too
         self._skip = len(self._tail)
@@ -75,6 +87,10 @@ class Incoming:
                 self._refuse(BARE)
             elif b"\0" in piece:
                 self._refuse(NUL)
+            self.lines += ends
+            if self.lines > self._lines and self.problem is None:
+                self.hit = LINES
+                self._refuse(too_many_lines(self._lines))
         if b"\r\n." in piece:
             piece = piece.replace(b"\r\n.", b"\r\n")
         if self._skip:
@@ -115,6 +131,10 @@ class Incoming:
 def too_large(limit: int) -> Reply:
     """RFC 1870 section 6.1."""
     return Reply(552, "5.3.4", f"The message is larger than the {limit} octets that are taken here")
+
+
+def too_many_lines(limit: int) -> Reply:
+    return Reply(552, "5.3.4", f"The message has more than the {limit} lines that are taken here")
 
 
 def header_too_large(limit: int) -> Reply:

@@ -1,7 +1,7 @@
 """Hostile sessions, small for the tests and big for measuring: `python tests/mail/session/attacks.py` prints a table.
 
-Each attack talks to a worker in a process of its own, whose memory and CPU are measured, while an honest client sends one
-message after the other.
+Each attack talks to a worker in a process of its own, whose memory and CPU are measured, while an honest client sends
+one message after the other. `JUDGED` are messages that are taken: what they cost is the content's, not the session's.
 """
 
 from __future__ import annotations
@@ -143,6 +143,13 @@ async def many_links(client: Client) -> None:
     await client.ending()
 
 
+async def large_text(client: Client) -> None:
+    await client.data()
+    client.writer.write(HEADER + b"\r\n")
+    await client.flood(b"x" * 76 + b"\r\n")
+    await client.ending()
+
+
 async def base64_lines(client: Client) -> None:
     await client.data()
     client.writer.write(HEADER + b"Content-Transfer-Encoding: base64\r\nContent-Type: application/pdf\r\n\r\n")
@@ -154,9 +161,10 @@ ATTACKS: Mapping[str, Callable[[Client], Awaitable[None]]] = {
     attack.__name__: attack
     for attack in (
         *(endless_command, endless_line, empty_lines, dots, many_fields, one_huge_field, many_recipients, noops),
-        *(unread_replies, slow_drip, nested_parts, many_links, base64_lines),
+        *(unread_replies, slow_drip, nested_parts, many_links, large_text, base64_lines),
     )
 }
+JUDGED = frozenset({"nested_parts", "many_links", "large_text", "base64_lines"})
 
 
 @dataclass(frozen=True)
