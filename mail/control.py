@@ -14,7 +14,7 @@ from typing import Final, cast
 from hudhud import codec, log
 from hudhud.audit import Audit, AuditError
 from hudhud.clock import Clock
-from mail import orders
+from mail import meter, orders
 from mail.content.examine import Examiner
 from mail.envelope import NULL, Client, Envelope
 from mail.message import Message
@@ -113,6 +113,7 @@ class Control:
         await self._record(request, f"mail.{act}", name, reason=reason)
         with log.bound(queue_id=name):
             done = await perform(served.held, act, name, request, reason)
+        meter.count(meter.ACTS, act, by=bool(done.recipients))
         if problem := why_not(done):
             raise Refused(409, problem)
         late = {"late": list(done.late)} if done.late else {}

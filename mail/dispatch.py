@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Iterable, Sequence
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -64,6 +65,7 @@ class Dispatch:
         self._backlog = Backlog(
             spool, routes, signer, clock=clock, limits=settings.delivery, later=self._later, no_way=self._no_way
         )
+        self._context = copy_context()
         self._active = self._flying = 0
         self._expire_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -135,6 +137,7 @@ class Dispatch:
 
     async def _serve(self, lane: Lane, job: Job) -> None:
         """One transaction and its record, for those whom nobody took back meanwhile."""
+        log.bind(queue_id=job.letter.stored.queue_id)
         going, due, came_back = tuple(self._spool.hands.take(job.letter.stored.number, job.waiting)), None, False
         try:
             if going:
@@ -218,6 +221,7 @@ class Dispatch:
             self._later(self._hurry(self._link.domains()))
 
     async def _no_way(self, of: Letter, group: Sequence[Waiting], way: NoWay) -> None:
+        log.bind(queue_id=of.stored.queue_id)
         attempts = self._ours(group, way.reply, stage="route", permanent=way.permanent)
         if way.foreign and self._link is not None:
             self._link.heard(group[0].domain, good=False)
@@ -232,7 +236,7 @@ class Dispatch:
     # tasks and time
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(work, context=self._context.copy())  # its log lines name its own message
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import time
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 from hudhud import codec
 from hudhud.clock import SYSTEM, Clock
 from hudhud.settings import Dns, split_address
+from mail import meter
 
 if TYPE_CHECKING:
     import dns.asyncresolver
@@ -215,7 +217,10 @@ class LiveResolver(Resolver):
         known = self.cache.get(asked, kind)
         if known is not None:
             return known
+        began = time.perf_counter()
         answer, ttl = await self._ask(asked, kind)
+        meter.observe(meter.DNS_TIME, time.perf_counter() - began)
+        meter.count(meter.DNS, answer.answer if isinstance(answer.answer, str) else "ok")
         self.cache.put(asked, kind, answer, min(ttl, self._settings.cache_max_ttl_s))
         return answer
 

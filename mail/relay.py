@@ -14,7 +14,7 @@ from typing import Final
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Relay as Settings
-from mail import behind, limits, trace
+from mail import behind, limits, meter, trace
 from mail.accounts import Account
 from mail.careful import Careful
 from mail.envelope import Client, Envelope, Recipient, parse_path
@@ -77,7 +77,9 @@ class Relay:
             )
         if hit is not None:
             return slower(hit)
-        return Transaction(client, account, mail, self._spool.new_id(), self._clock.now())
+        transaction = Transaction(client, account, mail, self._spool.new_id(), self._clock.now())
+        log.bind(queue_id=transaction.reference)
+        return transaction
 
     async def rcpt(self, transaction: Transaction, recipient: Recipient) -> Reply:
         """RCPT: judged by the envelope alone."""
@@ -100,6 +102,7 @@ class Relay:
             transaction.taken[raw] = recipient, replace(verdict, reply=None)
             return RCPT_OK
         transaction.refused[raw] = recipient, verdict
+        meter.count(meter.REFUSED, envelope.client.listener, verdict.disposition.word)
         return verdict.reply or RCPT_OK
 
     def _too_many_recipients(self, account: Account | None) -> str | None:
@@ -149,6 +152,9 @@ class Relay:
             await self._store(message, judgement, events, self._telling.notices(transaction, judgement))
         else:
             self._telling.events(events, message.queue_id)
+        gravest = max((v.disposition for v in judgement.verdicts), default=Disposition.ACCEPT)
+        meter.count(meter.MESSAGES, message.envelope.client.listener, gravest.word)
+        meter.observe(meter.JUDGE, judgement.took_ms / 1000)
         _log.info(
             "message",
             queue_id=message.queue_id,
@@ -164,6 +170,7 @@ class Relay:
     def end(self, transaction: Transaction) -> None:
         """The transaction is over, however it went; nobody waits for what is told of it now."""
         self._telling.end(transaction)
+        log.unbind("queue_id")
 
     def _taken(self, transaction: Transaction, envelope: Envelope, verdict: Verdict) -> bool:
         """Whether RCPT takes the recipient; what was found of it decides when DATA has come (mail/session/kindness.py).

@@ -9,7 +9,7 @@ from datetime import datetime
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Settings
-from mail import dsn, limits
+from mail import dsn, limits, meter
 from mail.attempt import Attempt
 from mail.carry import outcome
 from mail.carry.letter import Letter
@@ -74,6 +74,9 @@ class Ledger:
         letter.drop_data()
         for one in settled:
             self.counts[one.outcome.state] += 1
+            meter.count(meter.ATTEMPTS, one.outcome.state, one.outcome.attempt.stage)
+            if one.outcome.attempt.delivered:
+                meter.observe(meter.DELIVERY, (now - stored.received).total_seconds())
             if not one.outcome.attempt.delivered:
                 _report(letter, one.outcome.waiting, one.outcome.attempt, one.outcome.state)
         return min((one.outcome.next for one in settled if one.outcome.state == "queued"), default=None)

@@ -12,6 +12,7 @@ from typing import Final, Literal, cast, get_args
 from hudhud import log
 from hudhud.clock import Clock
 from hudhud.event import format_time
+from mail import meter
 from mail.held import Act, Held
 from mail.node import asked
 from mail.node.asking import Refused, Request
@@ -99,6 +100,7 @@ class Many:
         acts = await asyncio.gather(*(self._one(plan, *one, request, reason) for one in reversed(chosen)))
         failed = {act.queue_id: why for act, why in acts if why}
         done = [act for act, why in acts if not why]
+        meter.count(meter.ACTS, plan.act, by=len(done))
         return {
             "done": len(done),
             "recipients": sum(len(act.recipients) for act in done),
