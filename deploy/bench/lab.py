@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from deploy import demo, zone
-from deploy.bench import collector, load, profile, sink
+from deploy.bench import bodies, collector, load, profile, sink
 from deploy.ports import Ports
 from deploy.programs import Program, state
 from hudhud import config, release
@@ -26,6 +26,7 @@ SENDER = "amal@finance.saba.example"
 RECIPIENT = "salim@interior.saba.example"
 LOG_SHOWN = 3000  # characters of the relay's log when something went wrong
 STOP_S = 20.0  # seconds a helper has to end
+SINK = 11  # the mailbox port behind which the bench's own destination lies
 
 # A lab has one client: the limits per account and per address would measure themselves.
 NO_LIMITS: Mapping[str, int] = {
@@ -36,6 +37,8 @@ NO_LIMITS: Mapping[str, int] = {
     "connections_per_minute_per_address": 1_000_000_000,
     "connections_per_minute_per_network": 1_000_000_000,
     "recipients_per_minute_per_account": 1_000_000_000,
+    "messages_per_minute_per_server": 1_000_000_000,
+    "recipients_per_minute_per_server": 1_000_000_000,
     "max_sessions": 5_000,
     "max_sessions_per_address": 5_000,
     "max_sessions_per_network": 5_000,
@@ -72,10 +75,19 @@ def is_free(port: int) -> bool:
 
 
 def make(
-    data: Path, *, rules: Mapping[str, bytes] | None = None, changes: Mapping[str, Mapping[str, object]] | None = None
+    data: Path,
+    *,
+    rules: Mapping[str, bytes] | None = None,
+    changes: Mapping[str, Mapping[str, object]] | None = None,
+    next_hop: int = 0,
 ) -> Settings:
-    """A lab's folder on free ports. `rules`: files of the release, else our library; `changes`: settings by section."""
-    path = demo.make_lab(data, free_ports(), SYSTEM.now())
+    """A lab's folder on free ports. `rules`: files of the release, else our library; `changes`: settings by section.
+
+    `next_hop` is the loopback port behind dest.example, 0 for the lab's own sink.
+    """
+    ports = free_ports()
+    path = demo.make_lab(data, ports, SYSTEM.now())
+    bodies.join(data, next_hop or ports.mailbox(SINK))
     wanted = {section: dict(values) for section, values in (changes or {}).items()}
     wanted["relay"] = {**NO_LIMITS, **wanted.get("relay", {})}
     path.write_text(changed(path.read_text(encoding="utf-8"), wanted), encoding="utf-8")
@@ -192,8 +204,13 @@ class RelayLab:
         found = state(self.relay.run_file).get("workers")
         return [pid for pid in found if isinstance(pid, int)] if isinstance(found, list) else []
 
+    def handing_in(self) -> load.Order:
+        """How a body's registered server hands in mail: in clear, without a log-in. One message, to be changed."""
+        _, port = split_address(self.settings.relay.mx[0])
+        return load.Order(port=port, count=1, sender=bodies.SENDER, recipients=(bodies.RECIPIENT,))
+
     def submission(self) -> load.Order:
-        """How a ministry's program hands in mail: implicit TLS and AUTH. One message, to be changed by the caller."""
+        """How a person's program hands in mail: implicit TLS and AUTH. One message, to be changed by the caller."""
         _, port = split_address(self.settings.relay.submissions[0])
         return load.Order(
             port=port,
@@ -211,6 +228,7 @@ async def relaying(data: Path, settings: Settings, *, arrivals: bool = False) ->
     """The relay of a lab that was made, with name server and sink, until the end of the block."""
     base = Ports(split_address(settings.relay.mx[0])[1] - Ports(0).mx)
     played = [sink.Port(box.port, box.protocol) for _, box in demo.mailboxes(demo.demo_registry(), base)]
+    played.append(sink.Port(base.mailbox(SINK)))
     names = await zone.serve(data / "zone.json", *split_address(settings.dns.nameservers[0]))
     relay = Program("relay", ("relay", "--config", str(data / "hudhud.toml")), data)
     profile.prepare()
