@@ -7,6 +7,7 @@ would be an "unauthenticated" bind, which succeeds).
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
 import ssl
@@ -41,6 +42,8 @@ class Directory:
         self.name, self._settings, self._password = f"ldap.{name}", settings, password
         self._threads = ThreadPoolExecutor(settings.max_connections, "ldap")
         self._servers = [self._server(url) for url in settings.urls]
+        template = settings.dn or settings.filter  # by {local} alone, amal@a would be amal@b
+        self._pinned = "{address}" in template or ("{local}" in template and "{domain}" in template)
 
     async def verify(self, asked: Asked, password: bytes) -> Known | None:
         loop = asyncio.get_running_loop()
@@ -67,8 +70,8 @@ class Directory:
         for server in tuple(self._servers):
             try:
                 answer = self._ask(server, address, password)
-            except (LDAPException, OSError, ssl.SSLError) as error:
-                problems.append(f"{server.host}: {error}")
+            except Exception as error:  # whatever a library that speaks to a stranger raises is no answer
+                problems.append(f"{server.host}: {str(error) or type(error).__name__}")
             else:
                 if server is not self._servers[0]:
                     self._servers = [server, *(one for one in self._servers if one is not server)]
@@ -79,7 +82,7 @@ class Directory:
         settings = self._settings
         connection = ldap3.Connection(
             server, client_strategy=ldap3.SYNC, read_only=True, check_names=False, auto_referrals=False,
-            receive_timeout=settings.timeout_s, raise_exceptions=False,
+            receive_timeout=math.ceil(settings.timeout_s), raise_exceptions=False,
         )  # fmt: skip
         try:
             connection.open(read_server_info=False)
@@ -89,7 +92,10 @@ class Directory:
             if not _bind(connection, dn or f"cn=nobody-{secrets.token_hex(4)},{settings.base}", password) or not dn:
                 return None
             if settings.dn:
-                found = self._read(connection, dn, "BASE", "(objectClass=*)").get(dn, frozenset())
+                found = next(iter(self._read(connection, dn, "BASE", "(objectClass=*)").values()), frozenset())
+            if not self._pinned and address not in found:
+                _log.error("an entry does not say that the address is its own", backend=self.name, address=address)
+                return None
             return Known(address, found)
         finally:
             connection.unbind()

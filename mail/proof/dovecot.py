@@ -13,11 +13,13 @@ import os
 from typing import Final
 
 from hudhud import log
+from hudhud.entity import a_label
 from hudhud.settings import Dovecot as Settings
 from mail.accounts import normal
 from mail.proof.known import Asked, BackendDown, Known, NotOffered
 
 MAX_LINE: Final = 16_384  # octets, AUTH_CLIENT_MAX_LINE_LENGTH is 8192
+RENEWED_S: Final = 60.0
 PASSED: Final = frozenset({"SCRAM-SHA-256"})  # mechanisms that go through it word for word
 
 _log = log.get(__name__)
@@ -29,7 +31,9 @@ class Dovecot:
 
     def __init__(self, name: str, settings: Settings) -> None:
         self.name, self._settings = f"dovecot.{name}", settings
+        self.domains = frozenset(one if one == "*" else a_label(one) for one in settings.domains)
         self._offers: frozenset[str] = frozenset()
+        self._opened = 0.0
         self._writer: asyncio.StreamWriter | None = None
         self._reading: asyncio.Task[None] | None = None
         self._opening = asyncio.Lock()
@@ -71,6 +75,8 @@ class Dovecot:
     # inside
 
     async def _talk(self, mechanism: str, asked: Asked) -> Talk:
+        if not self._waiting and asyncio.get_running_loop().time() - self._opened > RENEWED_S:
+            self._drop()  # an auth process that Dovecot has replaced lives on as long as we hold it
         await self.look()
         if len(self._waiting) >= self._settings.max_pending:
             raise BackendDown(self.name, f"{self._settings.max_pending} log-ins wait already")
@@ -87,6 +93,7 @@ class Dovecot:
                 writer.close()
                 raise
             writer.write(f"VERSION\t1\t2\nCPID\t{os.getpid()}\n".encode())
+            self._opened = asyncio.get_running_loop().time()
             self._writer, self._reading = writer, asyncio.create_task(self._read(reader, writer))
 
     async def _read(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -148,7 +155,8 @@ class Talk:
             line = f"CONT\t{self._number}\t{coded}"
         else:
             place = f"\trip={self._asked.ip}" if self._asked.ip else ""
-            line = f"AUTH\t{self._number}\t{self._mechanism}\tservice=smtp\tsecured\tnologin{place}\tresp={coded}"
+            more = f"service=smtp\tsecured\tnologin\tno-penalty{place}\tresp={coded}"  # how often, we count ourselves
+            line = f"AUTH\t{self._number}\t{self._mechanism}\t{more}"
         self._running = True
         kind, fields = await self._dovecot.say(self._number, line)
         if kind == "CONT":
@@ -162,6 +170,9 @@ class Talk:
                 raise BackendDown(self._dovecot.name, "a fault of its own")
             return None
         user = next((_plain(one[5:]) for one in fields if one.startswith("user=")), "")
+        if "@" not in user and self._dovecot.domains != {self._asked.domain}:
+            _log.error("Dovecot tells no domain, but serves several", backend=self._dovecot.name)
+            return None
         try:
             return Known(normal(user if "@" in user else f"{user}@{self._asked.domain}"))
         except ValueError:
