@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -185,7 +185,7 @@ class Spool:
             journal.append(connection, events)
             return rows.record(connection, number, outcomes)
 
-        file = await self.commit_telling(work, own)
+        file = await self.commit_telling(work, own, patient=True)
         if file is not None:
             await asyncio.to_thread(self.bodies.drop, [file])
 
@@ -202,8 +202,11 @@ class Spool:
             total += gone
         return total
 
-    async def commit_telling(self, work: Callable[[Connection], T], own: Sequence[Own]) -> T:
-        """A change, and the messages of ours that tell of it, in one transaction; they go out at once."""
+    async def commit_telling(self, work: Callable[[Connection], T], own: Sequence[Own], *, patient: bool = False) -> T:
+        """A change, and the messages of ours that tell of it, in one transaction; they go out at once.
+
+        A small change: it is made in the event loop's own thread. A patient one waits a moment for company.
+        """
         mine = [(*self._own(one), one) for one in own]
 
         def both(connection: Connection) -> T:
@@ -214,12 +217,19 @@ class Spool:
         with ExitStack() as unseen:
             for stored, recipients, one in mine:
                 unseen.enter_context(self.fresh.storing(stored, recipients, one.data))
-            return await self.commit(both)
+            with self._named():
+                return await self.database.commit_here(both, patient=patient)
 
     async def commit(self, work: Callable[[Connection], T]) -> T:
         """Any change to the shard, in one transaction; SpoolFull where the disk is full."""
-        try:
+        with self._named():
             return await self.database.commit(work)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """What the database could not do, in the spool's words."""
+        try:
+            yield
         except DiskFull as error:
             self.room.look_again()
             raise SpoolFull(str(error)) from None
