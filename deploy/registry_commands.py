@@ -15,10 +15,11 @@ from deploy.live_registry import live_files, live_registry, publish_files
 from hudhud import config as configuration
 from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
 from hudhud.entity import Entity, MailServer, Registry
+from hudhud.i18n import Language
 from hudhud.registry import FILE, parse_registry
 from hudhud.settings import Settings
 
-app = App(name="registry", help="The public bodies: check, show, who, import, onboard.")
+app = App(name="registry", help="The public bodies: check, show, who, import, onboard, audit.")
 CONFIG = Path(configuration.DEFAULT)
 
 
@@ -241,3 +242,43 @@ def onboard(code: str, *, config: Path = CONFIG, language: Literal["ar", "en"] =
         policy = rollout.enforced(live_files(loaded.settings, "policy")["policy.toml"], code)
         publish_files(loaded.settings, "policy", {"policy.toml": policy}, f"{code} leaves the shadow")
     return asyncio.run(walk(loaded, code, language))
+
+
+@app.command
+def audit(
+    *codes: str,
+    config: Path = CONFIG,
+    dns: Path | None = None,
+    connect: bool = True,
+    language: Language = "en",
+    html: Path | None = None,
+    csv: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Audit the posture of all bodies or those named (MX, SPF, DKIM, DMARC, TLS, web mail); exit code 1: one is bad.
+
+    Parameters
+    ----------
+    codes
+        National codes; without them, all bodies.
+    config
+        Where the live registry is found.
+    dns
+        zone.json that answers in place of the DNS; no host is called then.
+    connect
+        Call the mail hosts as a stranger would (TLS, certificate, open relay).
+    language
+        Of the texts: ar or en.
+    html
+        Write a page in both languages.
+    csv
+        Write a sheet with a row for each point.
+    json
+        One JSON object a body.
+    """
+    from deploy.audit_command import audit as run
+
+    settings = configuration.load(config).settings
+    return asyncio.run(
+        run(settings, codes, zone=dns, connect=connect, language=language, html=html, sheet=csv, as_json=json)
+    )
