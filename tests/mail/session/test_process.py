@@ -427,6 +427,35 @@ def test_a_reload_applies_whole_or_not_at_all(house: House) -> None:
     path.write_text(text)
 
 
+def test_a_rolling_restart_cuts_no_session_and_refuses_none(house: House) -> None:
+    log, before = house.data / "relay.log", house.pids()
+    done = log.read_text().count('"reloaded"')
+    host, port = split_address(house.settings.relay.mx[0])
+    words = ("smtp-source", "-s", "3", "-m", "60", "-l", "2000", "-f", NOOR, "-t", SALIM, f"{host}:{port}")
+    slow = smtplib.SMTP(host, port, timeout=60)  # in the middle of a message all the time
+    slow.ehlo()
+    slow.mail(NOOR)
+    slow.rcpt(AMAL)
+    assert slow.docmd("DATA")[0] == 354
+    lines = iter(letter(NOOR, AMAL, 600).splitlines(keepends=True))
+    house.relay.send_signal(signal.SIGHUP)
+    rounds = 0
+    while log.read_text().count('"reloaded"') == done and rounds < 50:
+        rounds += 1
+        subprocess.run(words, timeout=60, check=True)  # smtp-source fails where a connection or a command does
+        if rounds < 8:
+            slow.send(next(lines, b""))
+        elif rounds == 8:
+            slow.send(b"".join(lines) + b".\r\n")
+            assert slow.getreply()[0] == 250
+            slow.quit()
+    assert rounds >= 8
+    assert not set(before) & set(house.pids())
+    assert "sessions are cut" not in log.read_text()
+    until(lambda: received(house, AMAL, 600))
+    until(lambda: len([1 for one in house.box(SALIM) if b"smtp-source" in one or len(one) > 2000]) >= 60 * rounds, 60)
+
+
 def test_shards_that_nobody_has_any_more_are_adopted(house: House) -> None:
     path = house.data / "hudhud.toml"
     text = path.read_text()
