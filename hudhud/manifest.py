@@ -15,7 +15,7 @@ from hudhud import codec
 from hudhud.event import EventError, parse_time
 from hudhud.keys import NAME
 
-KINDS: Final = ("registry", "policy", "exemptions", "rules")
+KINDS: Final = ("registry", "policy", "exemptions", "suspensions", "rules")
 MAX_FILES = 10_000  # in one release
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_RELEASE_BYTES = 256 * 1024 * 1024

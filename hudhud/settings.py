@@ -12,7 +12,7 @@ import msgspec
 
 KiB = 1024
 MiB = 1024 * KiB
-THRESHOLDS = {"rules": 2, "registry": 1, "policy": 1, "exemptions": 1}
+THRESHOLDS = {"rules": 2, "registry": 1, "policy": 1, "exemptions": 1, "suspensions": 1}
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -204,7 +204,8 @@ class Content(Section, frozen=True):
     max_files: int = 1000  # in archives of one message
     unpack_timeout_s: float = 10.0
     unpack_memory_bytes: int = 512 * MiB
-    scan_timeout_s: float = 10.0
+    scan_timeout_s: float = 10.0  # for one part
+    threads: int = 4  # per worker, that read and scan what is large or slow; the others wait
     max_urls: int = 1000
 
 

@@ -1,4 +1,4 @@
-"""`hudhud mail`: judge a message; queue, held mail, traces; accounts; exemptions. Loads what it runs."""
+"""`hudhud mail`: judge a message; queue, held mail, traces; accounts; exemptions; checks. Loads what it runs."""
 
 from __future__ import annotations
 
@@ -20,4 +20,7 @@ app.command("mail.cli.trace_command:trace", name="trace", help="Find a message a
 app.command("mail.cli.where_command:where", name="where", help="Where a message is, in plain words.")
 app.command("mail.cli.status_command:status", name="status", help="What the relay of this machine says of itself.")
 app.command("mail.cli.account_command:account", name="account", help="Mail accounts of this relay: add, list, passwd.")
+app.command(
+    "mail.cli.checks_command:checks", name="checks", help="Content checks: list, suspend (two people), approve, resume."
+)
 app.command("mail.cli.exempt_command:exempt", name="exempt", help="Exemptions: request, approve, list, revoke.")

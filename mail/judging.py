@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from hudhud import log
 from hudhud.clock import Clock
 from hudhud.settings import Settings
 from mail import checks
+from mail.checks import content
 from mail.content import addresses
+from mail.content.bench import Bench
 from mail.content.examine import Examiner
 from mail.content.features import features
 from mail.dns import Resolver
@@ -57,6 +60,11 @@ class Judging:
     def refresh(self) -> bool:
         """Looks for new releases; True when something was swapped."""
         return self._live.refresh()
+
+    @property
+    def bench(self) -> Bench:
+        """The threads at which messages are examined."""
+        return self._examiner.bench
 
     async def close(self) -> None:
         """Ends the child process that unpacks."""
@@ -112,19 +120,29 @@ class Judging:
         facts = Facts(now, rcpt=rcpt)
         try:
             gathered = await gather_headers(message, policy, self._dns, self._threads, now)
-            contents = await self._examiner.read(message)
             offers = await gather_offers(message.envelope, self._ahead)
-            facts = replace(gathered, rcpt=rcpt, contents=contents, offers=offers)
-            hits = await self._examiner.scan(message, contents, ruleset.yara)
-            facts = replace(facts, hits=hits.hits, contents=hits.contents)
+            facts = replace(gathered, rcpt=rcpt, offers=offers)
         except Exception as error:
             _log.exception("gathering facts failed", at="data", message=message.sha256)
             return facts, (checks.fault("gather", error),)
+        suspension = policy.suspended(content.NAME, now)
+        try:
+            async with asyncio.timeout(self._examiner.settings.scan_timeout_s if suspension else None):
+                contents = await self._examiner.read(message)
+                facts = replace(facts, contents=contents)
+                hits = await self._examiner.scan(message, contents, ruleset.yara)
+                facts = replace(facts, hits=hits.hits, contents=hits.contents)
+        except Exception as error:
+            _log.exception("examining failed", message=message.sha256, suspended=suspension is not None)
+            broken = checks.fault(content.NAME, error)
+            if suspension is None:
+                return facts, (broken,)
+            return facts, (checks.suspended(broken, now, policy), *checks.run(message, facts, policy))
         return facts, checks.run(message, facts, policy)
 
     def _unless_stuck(self, message: Message, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Invariant 2: a message that makes a check fail for the third time is held, not deferred for five days."""
-        faults = [f for f in findings if f.rule == checks.FAULT]
+        faults = [f for f in findings if f.rule == checks.FAULT and f.disposition is Disposition.DEFER]
         if not faults:
             return findings
         count = self._faults[message.sha256] = self._faults.pop(message.sha256, 0) + 1

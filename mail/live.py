@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from hudhud import log
 from hudhud.entity import Registry
 from hudhud.live import Live
 from hudhud.registry import parse_registry
-from hudhud.release import Trust
+from hudhud.release import Trust, pointer_path
 from hudhud.settings import Settings
 from mail.exempt import Exemption, parse_exemptions
 from mail.policy import Document, Policy, PolicyError, compile_policy, parse_policy
+from mail.suspend import KIND, Suspension, parse_suspensions
 
 if TYPE_CHECKING:
     from rules.ruleset import Ruleset
+
+T = TypeVar("T")
 
 _log = log.get(__name__)
 
@@ -33,6 +37,34 @@ class FixedRules:
         return False
 
 
+class Later(Generic[T]):
+    """A kind of release that there may be none of yet: `none` until its first one, which has to be good."""
+
+    def __init__(self, pointer: Path, begin: Callable[[], Live[T]], none: T) -> None:
+        self._pointer, self._begin, self._none = pointer, begin, none
+        self._live: Live[T] | None = None
+        self._problem = ""
+        self.refresh()
+
+    @property
+    def value(self) -> T:
+        return self._live.value if self._live is not None else self._none
+
+    def refresh(self) -> bool:
+        """True when something was swapped. Never raises."""
+        if self._live is not None:
+            return self._live.refresh()
+        if not self._pointer.exists():
+            return False
+        try:
+            self._live = self._begin()
+        except Exception as error:  # as Live itself: whatever a broken release makes its reader raise
+            if str(error) != self._problem:
+                _log.error("release refused", pointer=str(self._pointer), problem=str(error))
+            self._problem = str(error)
+        return self._live is not None
+
+
 class LiveReleases:
     """The releases of a node. A release that does not compile, or does not fit the others, is never live.
 
@@ -45,9 +77,11 @@ class LiveReleases:
         policy: Live[Document],
         exemptions: Live[tuple[Exemption, ...]] | None,
         rules: Live[Ruleset],
+        suspensions: Later[tuple[Suspension, ...]] | None = None,
     ) -> None:
         """Raises PolicyError where the first policy does not fit the first registry."""
         self._registry, self._policy, self._exemptions, self._rules = registry, policy, exemptions, rules
+        self._suspensions = suspensions
         self._stopped: frozenset[str] = frozenset()
         self.problem: str | None = None
         self.ruleset: Ruleset = rules.value
@@ -71,6 +105,8 @@ class LiveReleases:
         fresh = [self._registry.refresh(), self._policy.refresh()]
         if self._exemptions is not None:
             fresh.append(self._exemptions.refresh())
+        if self._suspensions is not None:
+            fresh.append(self._suspensions.refresh())
         if not any(fresh):
             return swapped
         try:
@@ -84,7 +120,8 @@ class LiveReleases:
 
     def _compiled(self) -> Policy:
         exemptions = self._exemptions.value if self._exemptions is not None else ()
-        return compile_policy(self._policy.value, self._registry.value, exemptions)
+        suspensions = self._suspensions.value if self._suspensions is not None else ()
+        return compile_policy(self._policy.value, self._registry.value, exemptions, suspensions)
 
 
 def live_releases(settings: Settings) -> LiveReleases:
@@ -98,6 +135,11 @@ def live_releases(settings: Settings) -> LiveReleases:
         Live(folder, "policy", trust, lambda release: parse_policy(release.files)),
         Live(folder, "exemptions", trust, lambda release: parse_exemptions(release.files)),
         Live(folder, "rules", trust, lambda release: compile_ruleset(release.files, release.digest)),
+        Later(
+            pointer_path(folder, KIND),
+            lambda: Live(folder, KIND, trust, lambda release: parse_suspensions(release.files)),
+            (),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ import msgspec
 from hudhud import toml
 from hudhud.entity import Registry
 from mail.exempt import Exemption
+from mail.suspend import Suspension
 from mail.verdict import Disposition
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Policy:
     default: Rules
     entities: Mapping[str, Rules]
     exemptions: Mapping[tuple[str, str], tuple[Exemption, ...]]
+    suspensions: tuple[Suspension, ...] = ()
 
     def rules(self, entity: str | None) -> Rules:
         """What is asked of the body with that code; the default for any other."""
@@ -114,6 +116,10 @@ class Policy:
         """Rule A for that body."""
         return Disposition.of(self.rules(entity).leak)
 
+    def suspended(self, check: str, now: datetime) -> Suspension | None:
+        """What turns the check's findings to tags at this moment; None where it bites."""
+        return next((one for one in self.suspensions if one.check == check and one.in_force(now)), None)
+
     def exemption(self, sender: Address, recipient: Address, now: datetime, size: int | None) -> Exemption | None:
         """One in force for that pair and size (octets; None: not known yet), the narrowest scope first."""
         for s in _scopes(sender):
@@ -128,7 +134,12 @@ def _scopes(address: Address) -> tuple[str, str]:
     return f"{address.local.lower()}@{address.domain}", address.domain
 
 
-def compile_policy(document: Document, registry: Registry, exemptions: Iterable[Exemption] = ()) -> Policy:
+def compile_policy(
+    document: Document,
+    registry: Registry,
+    exemptions: Iterable[Exemption] = (),
+    suspensions: Iterable[Suspension] = (),
+) -> Policy:
     """Puts the three releases together. PolicyError names the line of a body that the registry does not know."""
     for code in document.entities:
         if code not in registry.entities:
@@ -139,7 +150,7 @@ def compile_policy(document: Document, registry: Registry, exemptions: Iterable[
     for exemption in exemptions:
         key_pair = exemption.sender, exemption.recipient
         table[key_pair] = (*table.get(key_pair, ()), exemption)
-    return Policy(document.version, registry, document.default, document.entities, table)
+    return Policy(document.version, registry, document.default, document.entities, table, tuple(suspensions))
 
 
 class LiveRules(Protocol):

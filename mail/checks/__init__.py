@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import Final, TypeVar
 
 from hudhud import log
@@ -75,12 +76,23 @@ def run_envelope(envelope: Envelope, facts: Facts, policy: Policy) -> tuple[Find
 def run(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """What the message checks find, in the table's order. A check that fails by our fault defers (invariant 2)."""
     found = _run(MESSAGE_CHECKS, lambda check: check(message, facts, policy))
-    return tuple(_in_shadow(finding, message.envelope, policy) for finding in found)
+    return tuple(suspended(_in_shadow(finding, message.envelope, policy), facts.now, policy) for finding in found)
 
 
 def fault(check: str, error: BaseException) -> Finding:
     """The finding for a check, or a step before the checks, that failed by our fault."""
     return Finding(check, FAULT, "1", Disposition.DEFER, "our-fault", facts={"error": type(error).__name__})
+
+
+def suspended(finding: Finding, now: datetime, policy: Policy) -> Finding:
+    """The finding, or where two people suspended its check a tag that says what it would have meant."""
+    if finding.disposition <= Disposition.TAG:
+        return finding
+    suspension = policy.suspended(finding.check, now)
+    if suspension is None:
+        return finding
+    told = {**finding.facts, "would": finding.disposition.word, "suspended": suspension.id}
+    return replace(finding, disposition=Disposition.TAG, facts=told)
 
 
 def _in_shadow(finding: Finding, envelope: Envelope, policy: Policy) -> Finding:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -14,16 +12,15 @@ from cyclopts import App, Parameter
 
 from hudhud import config as configuration
 from hudhud import release
-from hudhud.audit import Audit
 from hudhud.cli import Exit, Problem, err, out, out_json, table
 from hudhud.clock import SYSTEM
 from hudhud.entity import Registry
 from hudhud.event import format_time
-from hudhud.keys import SigningKey
-from hudhud.people import People, Person
+from hudhud.people import Person
 from hudhud.registry import parse_registry
 from hudhud.release import Trust
 from hudhud.settings import Settings
+from mail.cli.person import logged_in, publish, record
 from mail.cli.words import _
 from mail.exempt import Act, Exemption, Ledger, NotAllowed, Request, Status, normal_scope, release_files
 
@@ -49,7 +46,7 @@ def request(
 ) -> int:
     """Ask for an exemption; nothing is allowed by it until two others have approved it."""
     settings = configuration.load(config).settings
-    person, now = _logged_in(settings, login), SYSTEM.now()
+    person, now = logged_in(settings, login), SYSTEM.now()
     asked = Exemption("", sender, recipient, now, _end(until), reason, document, person.login, max_size=max_size)
     with _told(), closing(_ledger(settings)) as ledger:
         done = ledger.request(asked, _entity(_registry(settings), sender), now)
@@ -104,7 +101,7 @@ def list_exemptions(
 
 def _act(act: Act, id: str, login: str, reason: str, config: Path) -> int:
     settings = configuration.load(config).settings
-    person, now = _logged_in(settings, login), SYSTEM.now()
+    person, now = logged_in(settings, login), SYSTEM.now()
     with _told(), closing(_ledger(settings)) as ledger:
         before = ledger.get(id)
         if "administrator" not in person.roles and not ("officer" in person.roles and person.entity == before.entity):
@@ -113,28 +110,14 @@ def _act(act: Act, id: str, login: str, reason: str, config: Path) -> int:
         after = moves[act](id, person.login, now, reason)
         _record(settings, person, f"exemption.{act}", after, reason)
         if Status.APPROVED in (before.status, after.status):
-            _publish(settings, ledger, person, f"{act} {id}", now)
+            publish(settings, KIND, release_files(ledger, now), person, f"{act} {id}")
     out(_("{id}: {status}", id=id, status=after.status))
     return Exit.DONE
 
 
-def _publish(settings: Settings, ledger: Ledger, person: Person, note: str, now: datetime) -> None:
-    """What is approved becomes the live release, signed with the desk's key."""
-    key = SigningKey.load(settings.path("keys", "desk.key"))
-    folder = settings.path(settings.releases.folder)
-    files = release_files(ledger, now)
-    digest = release.write(folder, KIND, files, author=person.login, note=note, now=now, keys=[key])
-    release.publish(folder, KIND, digest, now=now, keys=[key])
-
-
 def _record(settings: Settings, person: Person, act: str, done: Request, reason: str) -> None:
-    key = SigningKey.load(settings.path("keys", "node.key"))
-    audit = Audit(settings.path("audit", "exemptions.chain"), key, "exemptions")
-    try:
-        after = {"status": str(done.status), "ends": format_time(done.exemption.ends)}
-        audit.record(person.login, act, done.exemption.id, reason=reason, after=after, now=SYSTEM.now())
-    finally:
-        audit.close()
+    after = {"status": str(done.status), "ends": format_time(done.exemption.ends)}
+    record(settings, KIND, person, act, done.exemption.id, reason=reason, after=after)
 
 
 @contextmanager
@@ -164,16 +147,6 @@ def _entity(registry: Registry, sender: str) -> str:
     if entity is None:
         raise Problem(_("{sender} belongs to no public body; `hudhud registry show` lists them", sender=sender))
     return entity.code
-
-
-def _logged_in(settings: Settings, login: str) -> Person:
-    people = People.load(settings.path("people.toml"))
-    prompt = _("Password of {login}: ", login=login)
-    password = getpass.getpass(prompt) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
-    person = people.verify(login, password)
-    if person is None:
-        raise Problem(_("user name or password is wrong"), Exit.NO)
-    return person
 
 
 def _end(text: str) -> datetime:

@@ -22,6 +22,8 @@ def status(*, json: Flag = False, config: Path = CONFIG) -> int:
         "workers": workers,
         "queued": sum(shard["queued"] for shard in shards),
         "held": sum(shard["held"] for shard in shards),
+        "unjudged": sum(shard["unjudged"] for shard in shards),
+        "suspended": workers[0].get("suspended", []) if workers else [],
         "stopped": [{"rule": r, "version": s.version, "at": s.at, "held": s.held} for r, s in stops.stopped.items()],
     }
     if json:
@@ -34,6 +36,9 @@ def status(*, json: Flag = False, config: Path = CONFIG) -> int:
     ]
     columns = (_("Worker"), _("Process"), _("Shard"), _("Queued"), _("Held"), _("Intake"))
     table(_("Relay"), columns, rows)
+    suspended = {one["id"]: one for worker in workers for one in worker.get("suspended", [])}
+    for one in suspended.values():
+        out(_("The check {check} only tags until {ends} ({id})", **one))
     for stop in told["stopped"]:
         out(_("Rule {rule} stopped itself at {at}: it held {held} messages", **stop))
     for problem in {problem for worker in workers for problem in worker["problems"]}:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, replace
 from typing import Final
 
 from hudhud.settings import Content
 from mail.content import parts
+from mail.content.bench import Bench, Work
 from mail.content.parts import Contents, Part
 from mail.content.plain import plain
 from mail.content.sandbox import Sandbox
@@ -16,6 +16,7 @@ from mail.message import Message
 from rules.yara import Hit, ScanTimeout, YaraRules
 
 INLINE_BYTES: Final = 64 * 1024  # a larger message is read in a thread, so that others are not kept waiting
+QUICK_S: Final = 1  # seconds; a part that takes longer is scanned in a thread
 HEADER: Final = "header"  # the path of the message's own header in hits
 
 
@@ -33,15 +34,17 @@ class Examiner:
     def __init__(self, settings: Content) -> None:
         self.settings = settings
         self.limits_hit: dict[str, int] = {}
+        self.bench = Bench(settings.threads)
         self._sandbox = Sandbox(settings)
 
     async def close(self) -> None:
+        self.bench.close()
         await self._sandbox.close()
 
     async def read(self, message: Message) -> Contents:
         """All parts, by all readings, and everything that is packed in them."""
         if message.size > INLINE_BYTES:
-            contents = await asyncio.to_thread(self._parts, message.data)
+            contents = await self.bench.do(lambda _: self._parts(message.data))
         else:
             contents = self._parts(message.data)
         contents = await unpack(contents, self.settings, self._sandbox)
@@ -51,16 +54,23 @@ class Examiner:
 
     async def scan(self, message: Message, contents: Contents, rules: YaraRules) -> Scanned:
         """Every rule over the header and each part, under each name that programs may show for it."""
-        if message.size > INLINE_BYTES or len(contents.parts) > 8:
-            return await asyncio.to_thread(self._scan, message, contents, rules)
-        return self._scan(message, contents, rules)
+        if message.size <= INLINE_BYTES and len(contents.parts) <= 8:
+            scanned = self._scan(message, contents, rules, QUICK_S, None)
+            if scanned is not None:
+                return scanned
+        seconds = max(1, round(self.settings.scan_timeout_s))
+        scanned = await self.bench.do(lambda work: self._scan(message, contents, rules, seconds, work))
+        assert scanned is not None
+        return scanned
 
     def _parts(self, data: bytes) -> Contents:
         return parts.read(data, max_parts=self.settings.max_parts, max_depth=self.settings.max_depth)
 
-    def _scan(self, message: Message, contents: Contents, rules: YaraRules) -> Scanned:
+    def _scan(
+        self, message: Message, contents: Contents, rules: YaraRules, seconds: int, work: Work | None
+    ) -> Scanned | None:
+        """At most `seconds` for each part. Not at the bench (`work` None), None as soon as one takes so long."""
         found: list[tuple[str, Hit]] = []
-        seconds = max(1, round(self.settings.scan_timeout_s))
         ambiguous, locked = int(bool(contents.ambiguous)), len(contents.encrypted)
         common: dict[str, str | int] = {"ambiguous": ambiguous, "encrypted_beside": locked}
         slow = False
@@ -74,9 +84,13 @@ class Examiner:
             for seen in _externals(part)
         ]
         for path, data, externals in asked:
+            if work is not None:
+                work.go_on()
             try:
                 found += [(path, hit) for hit in rules.scan(data, externals=externals, timeout_s=seconds)]
             except ScanTimeout:
+                if work is None:
+                    return None
                 slow = True
         if slow:
             contents = replace(contents, limits=tuple(sorted({*contents.limits, "scan_timeout_s"})))

@@ -37,6 +37,14 @@ class _Status(Collector):
             ("unjudged", "Recipients whose message waits to be judged again, by our fault."),
         ):
             yield _gauge(name, text, [({"shard": str(shard["shard"])}, shard[name]) for shard in shards])
+        suspended = {one["check"]: 1.0 for worker in workers for one in worker.get("suspended", [])}
+        yield _gauge("checks_suspended", "Content checks that two people let only tag.", [({}, len(suspended))])
+        for name, text in (
+            ("jobs", "Messages that are being examined in threads."),
+            ("overdue", "Threads that still examine a message that was given up."),
+        ):
+            seen = [({"worker": str(w.get("number"))}, w["judging"][name]) for w in workers if "judging" in w]
+            yield _gauge(f"examining_{name}", text, seen)
         outcomes = CounterMetricFamily(
             "hudhud_mail_outcomes", "Recipients by the outcome of their attempts.", labels=["shard", "outcome"]
         )

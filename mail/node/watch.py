@@ -23,6 +23,7 @@ from mail.session import servers
 from mail.session.live import LiveAccounts
 from mail.shelf import shard
 from mail.shelf.shard import ShardTaken
+from mail.suspend import Suspension
 from mail.tell.events import Teller
 from mail.verdict import Judgement
 
@@ -53,6 +54,7 @@ class Watch:
         self._shards: dict[int, Served] = {own.spool.shard: own}
         self._stops = Stops(ground.folder)
         self._live.stop(frozenset(self._stops.stopped))
+        self._told: dict[str, Suspension] = {}
         self._stop = asyncio.Event()
         self._shard_group = asyncio.TaskGroup()
 
@@ -69,6 +71,10 @@ class Watch:
             "ruleset": self._live.ruleset.version,
             "policy": self._live.policy.version,
             "stopped": sorted(self._live.stopped),
+            "suspended": [
+                {"check": one.check, "id": one.id, "ends": format_time(one.ends)} for one in self._suspensions()
+            ],
+            "judging": {**self._judging.bench.status(), "judged_again": self._again.judged},
             "problems": [problem for problem in problems if problem],
         }
 
@@ -107,6 +113,7 @@ class Watch:
                 _log.info("a stopped rule runs again: its version changed", rule=rule)
         if self._number == 0:
             await self._stop_rules(versions)
+            await self._tell_of_suspensions()
         self._stops.refresh()
         stopped = frozenset(self._stops.stopped)
         if stopped != self._live.stopped:
@@ -133,6 +140,29 @@ class Watch:
                 "hudhud.mail.held": held,
             }
             document = Teller(ground.settings.node.name, ground.registry()).act("rule-stopped", now, fields)
+            await self._own.spool.commit(partial(_append, document))
+
+    def _suspensions(self) -> list[Suspension]:
+        """The checks that only tag now."""
+        now = self._ground.clock.now()
+        return [one for one in self._live.policy.suspensions if one.in_force(now)]
+
+    async def _tell_of_suspensions(self) -> None:
+        """An alert when a check begins to only tag, an event when it bites again."""
+        live = {one.id: one for one in self._suspensions()}
+        changed = [("check-suspended", live[key]) for key in live.keys() - self._told.keys()]
+        changed += [("check-resumed", self._told[key]) for key in self._told.keys() - live.keys()]
+        self._told = live
+        for action, one in changed:
+            _log.warning(action, check=one.check, suspension=one.id, ends=format_time(one.ends))
+            fields: dict[str, Value] = {
+                "event.kind": "alert" if action == "check-suspended" else "event",
+                "event.reason": f"{one.check} until {format_time(one.ends)}: {one.reason}",
+                "user.name": one.approver,
+                "hudhud.mail.check": one.check,
+            }
+            teller = Teller(self._ground.settings.node.name, self._ground.registry())
+            document = teller.act(action, self._ground.clock.now(), fields)
             await self._own.spool.commit(partial(_append, document))
 
     async def _sweep(self) -> None:
