@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TypeGuard, TypeVar
 
 import msgspec
@@ -58,6 +59,26 @@ def lines(text: str) -> dict[str, int]:
             name = ".".join(part.strip("\"'") for part in _PART.findall(key[1]))
             found.setdefault(f"{prefix}.{name}" if prefix else name, number)
     return found
+
+
+def table(heading: str, values: Mapping[str, str | bool | int | datetime | Sequence[str]]) -> list[str]:
+    """The lines of a table, `heading` with its brackets; what is empty or false is left out."""
+    return [heading, *(f"{name} = {_written(value)}" for name, value in values.items() if value)]
+
+
+def _written(value: str | bool | int | datetime | Sequence[str]) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    return f"[{', '.join(map(quoted, value))}]"
+
+
+def quoted(text: str) -> str:
+    """A TOML basic string."""
+    return '"' + "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
 
 
 def line_of(key: str, where: Mapping[str, int]) -> int:

@@ -14,6 +14,9 @@ accounts.toml:
     hash = "$blake2b$…"
     created = 2026-11-24T00:00:00Z
     expires = 2027-11-24T00:00:00Z
+    [account."minister@finance.saba.example"]
+    entity = "FIN"
+    kind = "role"                              a role's mailbox: nobody logs in as it, persons are delegated to act
     [[delegation]]
     address = "diwan@finance.saba.example"     to is allowed to send as it …
     to = "amal@finance.saba.example"
@@ -24,7 +27,7 @@ accounts.toml:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -41,14 +44,23 @@ Kind = Literal["person", "role", "server"]
 
 
 @dataclass(frozen=True, slots=True)
+class Role:
+    """A role's mailbox, for which persons act: its primary address, its body, all its addresses."""
+
+    name: str
+    entity: str
+    addresses: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """`name` is its primary address, `entity` the code of its body; `addresses` are its own, the primary one included.
 
-    `delegated` are addresses of others that it may use now, with their owner; expired ones are not in it. All addresses
-    are local@domain in lower case, the domain as A-label. `kind`: a person; a role's mailbox, for which `person` acts;
-    or a body's own server (mail/session/servers.py), "FIN/exchange". A server's `senders` are the domains and addresses
-    that it may use, none: all of its body; `lists`: posts of others go through it; `per_minute`: messages, 0: as the
-    node has it; `claimed`: whom it says it acts for, which is recorded and never trusted.
+    `delegated` are addresses of others that it may use now, with their owner; `roles` those of them that are a role's.
+    All addresses are local@domain in lower case, the domain as A-label. `kind`: a person; a role's mailbox, for which
+    `person` acts (`as_role`); or a body's own server (mail/session/servers.py), "FIN/exchange". Of a server: `senders`
+    are the domains and addresses that it may use, none: all of its body; `lists`: posts of others go through it;
+    `per_minute`: messages, 0: as the node has it; `claimed`: whom it says it acts for, recorded and never trusted.
     """
 
     name: str
@@ -62,6 +74,15 @@ class Account:
     lists: bool = False
     per_minute: int = 0
     claimed: str = ""
+    roles: Mapping[str, Role] = field(default_factory=dict)
+
+    def as_role(self, address: str) -> Account:
+        """The role that this person acts for by sending as `address`; itself for any other address."""
+        role = self.roles.get(address)
+        if role is None or self.kind != "person":
+            return self
+        used = {**self.delegated, **dict.fromkeys(self.addresses, self.name)}
+        return Account(role.name, role.entity, role.addresses, used, self.language, "role", self.name)
 
     @property
     def acts(self) -> str:
@@ -87,9 +108,14 @@ class App(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One [account] table; `address` is its name. Without `password` another back end (or only apps) knows one."""
+    """One [account] table; `address` is its name. Without `password` another back end (or only apps) knows one.
+
+    `left` is since when the person has left: the address is kept, so that nobody gets it, and nobody logs in with it.
+    """
 
     entity: str
+    kind: Literal["person", "role"] = "person"
+    left: datetime | None = None
     name: str = ""
     password: str = ""
     scram: str = ""
@@ -97,6 +123,16 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     aliases: tuple[str, ...] = ()
     language: Language = "ar"
     address: str = ""
+
+    @property
+    def all(self) -> frozenset[str]:
+        """Its addresses, the primary one and the others."""
+        return frozenset((self.address, *self.aliases))
+
+    @property
+    def logs_in(self) -> bool:
+        """Whether anybody may log in as it."""
+        return self.kind == "person" and self.left is None
 
 
 class Delegation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -133,6 +169,9 @@ class Accounts:
         self.rows: Mapping[str, Row] = {row.address: row for row in rows}
         self.delegations = tuple(delegations)
         self._by_alias = {alias: row.address for row in self.rows.values() for alias in row.aliases}
+        self._given: dict[str, list[Delegation]] = {}
+        for one in self.delegations:
+            self._given.setdefault(one.to, []).append(one)
 
     def find(self, login: str) -> Row | None:
         """The account with that address or alias; None where there is none."""
@@ -144,8 +183,22 @@ class Accounts:
 
     def account(self, row: Row, now: datetime) -> Account:
         """The account as it is at `now`: delegations that have ended are not in it."""
-        delegated = {d.address: d.owner for d in self.delegations if d.to == row.address and now < d.ends}
-        return Account(row.address, row.entity, frozenset((row.address, *row.aliases)), delegated, row.language)
+        return self.with_delegations(Account(row.address, row.entity, row.all, language=row.language), now)
+
+    def with_delegations(self, account: Account, now: datetime) -> Account:
+        """The person's account with what is delegated to her at `now`; the addresses of a role all at once."""
+        given = [one for one in self._given.get(account.name, ()) if now < one.ends]
+        if not given:
+            return account
+        delegated: dict[str, str] = {}
+        roles: dict[str, Role] = {}
+        for one in given:
+            row = self.find(one.address)
+            if row is not None and row.kind == "role":
+                roles |= dict.fromkeys(row.all, Role(row.address, row.entity, row.all))
+                delegated |= dict.fromkeys(row.all, one.owner)
+            delegated[one.address] = one.owner
+        return replace(account, delegated=delegated, roles=roles)
 
     def language(self, address: str) -> Language:
         """The language of the account with that address; Arabic where there is none."""
@@ -179,6 +232,7 @@ def parse(data: bytes, *, file: str = FILE) -> Accounts:
             taken[mine] = address
         rows[address] = msgspec.structs.replace(one, address=address, aliases=aliases)
     _check_apps(rows.values(), file, where)
+    _check_roles(rows.values(), file, where)
     delegations = [_delegation(d, f"delegation[{n}]", rows, file, where) for n, d in enumerate(read.delegation)]
     return Accounts(rows.values(), delegations)
 
@@ -191,6 +245,18 @@ def _check_apps(rows: Iterable[Row], file: str, where: Mapping[str, int]) -> Non
                 raise AccountsError(file, toml.line_of(key, where), key, "needs times with their zone")
 
 
+def _check_roles(rows: Iterable[Row], file: str, where: Mapping[str, int]) -> None:
+    """Nobody logs in as a role, or as somebody who has left: nothing to do so with may stand there."""
+    for one in rows:
+        if not one.logs_in and (one.password or one.scram or one.app):
+            key = f"account.{one.address}"
+            who = "a role" if one.kind == "role" else "who has left"
+            raise AccountsError(file, toml.line_of(key, where), key, f"{who} has no password: persons are delegated")
+        if one.left is not None and one.left.tzinfo is None:
+            key = f"account.{one.address}.left"
+            raise AccountsError(file, toml.line_of(key, where), key, "needs a time with its zone")
+
+
 def _delegation(
     written: Delegation, key: str, rows: Mapping[str, Row], file: str, where: Mapping[str, int]
 ) -> Delegation:
@@ -199,8 +265,8 @@ def _delegation(
         address, to, owner = (normal(text) for text in (written.address, written.to, written.owner))
     except ValueError as error:
         raise AccountsError(file, line, key, str(error)) from None
-    if to not in rows:
-        raise AccountsError(file, line, f"{key}.to", f"{to} is no account")
+    if to in rows and not rows[to].logs_in:
+        raise AccountsError(file, line, f"{key}.to", f"{to} is a role, or has left: delegate to a person")
     if written.ends.tzinfo is None:
         raise AccountsError(file, line, f"{key}.ends", "needs a time with its zone, as 2027-01-31T00:00:00Z")
     return Delegation(address=address, to=to, owner=owner, ends=written.ends)
@@ -215,18 +281,14 @@ def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = (
     """Writes accounts.toml at once, readable by its owner only."""
     lines = ["# Mail accounts. Passwords are argon2id hashes: `hudhud mail account passwd ADDRESS` sets one."]
     for one in rows:
-        lines += ["", f"[account.{_quoted(one.address)}]", f"entity = {_quoted(one.entity)}"]
-        lines += [f"name = {_quoted(one.name)}", f"password = {_quoted(one.password)}"]
-        if one.aliases:
-            lines.append(f"aliases = [{', '.join(map(_quoted, one.aliases))}]")
-        lines.append(f'language = "{one.language}"')
-        if one.scram:
-            lines.append(f"scram = {_quoted(one.scram)}")
+        heading = f"account.{toml.quoted(one.address)}"
+        said = {name: getattr(one, name) for name in ("entity", "name", "password", "aliases", "language", "scram")}
+        more = {"kind": "" if one.kind == "person" else one.kind, "left": one.left or ""}
+        lines += ["", *toml.table(f"[{heading}]", said | more)]
         for app in one.app:
-            lines += _app_lines(one.address, app)
+            lines += toml.table(f"[[{heading}.app]]", msgspec.structs.asdict(app))
     for given in delegations:
-        lines += ["", "[[delegation]]", f"address = {_quoted(given.address)}", f"to = {_quoted(given.to)}"]
-        lines += [f"owner = {_quoted(given.owner)}", f"ends = {given.ends.isoformat()}"]
+        lines += ["", *toml.table("[[delegation]]", msgspec.structs.asdict(given))]
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.replace(path, ("\n".join(lines) + "\n").encode(), mode=durable.PRIVATE)
 
@@ -234,15 +296,3 @@ def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = (
 def without_apps(one: Row) -> Row:
     """The account with no app password left; sessions that one of them opened end within a minute."""
     return msgspec.structs.replace(one, app=())
-
-
-def _app_lines(address: str, app: App) -> Iterator[str]:
-    yield f"[[account.{_quoted(address)}.app]]"
-    yield from (f"{name} = {_quoted(getattr(app, name))}" for name in ("id", "label", "hash", "scram"))
-    yield from (f"{name} = {getattr(app, name).isoformat()}" for name in ("created", "expires"))
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in escaped) + '"'

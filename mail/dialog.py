@@ -16,8 +16,7 @@ from typing import Final, NoReturn
 from hudhud import log
 from hudhud.settings import Relay as Settings
 from mail import limits
-from mail.accounts import Account
-from mail.envelope import Client, PathError
+from mail.envelope import NULL, Client, PathError
 from mail.limits import Limits
 from mail.relay import FAULT, Relay
 from mail.session import answers, sasl
@@ -25,6 +24,7 @@ from mail.session.grammar import ParameterError, parse_mail_command, parse_rcpt_
 from mail.session.incoming import Incoming
 from mail.session.login import LoggedIn, Login
 from mail.session.servers import Servers
+from mail.session.speaker import Speaker
 from mail.session.transaction import Transaction
 from mail.session.wire import Endless, HungUp, TooSlow, Wire
 from mail.verdict import Reply
@@ -54,8 +54,7 @@ class Dialog:
     def __init__(self, wire: Wire, house: House) -> None:
         self._wire, self._house, self._settings = wire, house, house.settings
         self._helo = ""
-        self._account: Account | None = None
-        self._logged: LoggedIn | None = None  # by which log-in it is that account, where by one
+        self._speaker = Speaker(wire, house.login, house.servers)
         self._transaction: Transaction | None = None
         self._junk = self._failures = 0
         self.closing = False  # set from outside: it ends before the next command
@@ -126,7 +125,7 @@ class Dialog:
             offers.append("STARTTLS")
         if self._requiretls:
             offers.append("REQUIRETLS")
-        if self._wire.tls is not None and self._wire.listener != "mx" and self._account is None:
+        if self._wire.tls is not None and self._wire.listener != "mx" and not self._speaker.logged_in:
             offers.append(f"AUTH {' '.join(self._house.login.mechanisms)}")
         lines = [self._settings.hostname, *offers]
         self._wire.send(*(f"250{'-' if n < len(lines) - 1 else ' '}{text}" for n, text in enumerate(lines)))
@@ -147,8 +146,9 @@ class Dialog:
         return True
 
     async def _mail(self, argument: bytes) -> None:
-        account = self._account or self._house.servers.find(self._wire.ip, self._wire.shown)
-        if refusal := self._not_yet(account):
+        if not self._speaker.still_good():
+            self._goodbye(answers.GONE)
+        if refusal := self._not_yet():
             self._misuse(refusal)
             return
         try:
@@ -156,12 +156,7 @@ class Dialog:
         except (PathError, ParameterError) as error:
             self._misuse(answers.wrong(error, utf8=550))
             return
-        if self._logged is not None:
-            self._logged = self._house.login.current(self._logged)
-            if self._logged is None:
-                self._goodbye(answers.GONE)
-            account = self._account = self._logged.account
-        wire = self._wire
+        wire, account = self._wire, self._speaker.account(command.sender)
         client = Client(wire.ip, wire.port, self._helo, wire.tls, wire.listener)
         begun = self._house.relay.begin(client, account, command)
         if isinstance(begun, Transaction):
@@ -173,11 +168,11 @@ class Dialog:
         """RFC 8689 is for sessions in TLS."""
         return self._settings.requiretls and self._wire.tls is not None
 
-    def _not_yet(self, account: Account | None) -> Reply | None:
+    def _not_yet(self) -> Reply | None:
         """What must come before MAIL; a body's own server need not log in."""
         if not self._helo:
             return answers.HELLO_FIRST
-        if self._wire.listener != "mx" and account is None:
+        if self._wire.listener != "mx" and self._speaker.account(NULL) is None:
             return answers.TLS_FIRST if self._wire.tls is None else answers.AUTH_FIRST
         return answers.NESTED if self._transaction is not None else None
 
@@ -215,12 +210,23 @@ class Dialog:
             await self._read(incoming)
             large = incoming.size > settings.memory_body_bytes and incoming.problem is None
             async with self._house.heavy if large else contextlib.nullcontext():
-                reply = incoming.problem or await self._house.relay.data(transaction, incoming.data())
+                reply = (
+                    incoming.problem
+                    or self._changed(transaction)
+                    or await self._house.relay.data(transaction, incoming.data())
+                )
         finally:
             incoming.close()
         self._end()
         self._junk = 0
         self._wire.send(reply)
+
+    def _changed(self, transaction: Transaction) -> Reply | None:
+        """Why what was begun may not go on: a message may take minutes, and what its sender may do has ended."""
+        if not self._speaker.still_good():
+            self._goodbye(answers.GONE)
+        same = self._speaker.account(transaction.mail.sender) == transaction.account
+        return None if same else answers.CHANGED
 
     async def _read(self, incoming: Incoming) -> None:
         """The message to its end. One that is refused already is waited for shortly, then refused and cut."""
@@ -259,7 +265,8 @@ class Dialog:
             return
         self._wire.send(answers.GO_AHEAD)
         self._end()
-        self._helo, self._account, self._logged = "", None, None  # RFC 3207 section 4.2: nothing said in clear counts
+        self._helo = ""
+        self._speaker.forget()
         await self._wire.start_tls()
 
     async def _auth(self, argument: bytes) -> None:
@@ -271,7 +278,7 @@ class Dialog:
             return
         answer = await sasl.authenticate(self._wire, self._house.login, argument)
         if isinstance(answer, LoggedIn):
-            self._logged, self._account = answer, answer.account
+            self._speaker.enter(answer)
             self._wire.send(sasl.WELCOME)
             return
         self._failures += 1
@@ -284,7 +291,7 @@ class Dialog:
             return answers.HELLO_FIRST
         if self._wire.tls is None:
             return answers.NO_CLEAR_LOGIN
-        if self._account is not None:
+        if self._speaker.logged_in:
             return answers.LOGGED_IN
         return answers.NESTED if self._transaction is not None else None
 

@@ -106,7 +106,8 @@ def loops(message: Message, hostname: str) -> bool:
 def edits(message: Message, judgement: Judgement, authserv_id: str) -> tuple[Edit, ...]:
     """What gives way in the message as it came, in order."""
     tag = _subject_tag(message, judgement)
-    dropped = {b"return-path"} if message.envelope.account is None else set()
+    outside = message.envelope.client.listener == "mx" and message.envelope.account is None
+    dropped = {b"return-path"} if outside else set()
     if not tag and not any(f.name in dropped or f.name == RESULTS for f in message.headers):
         return ()
     found: list[Edit] = []

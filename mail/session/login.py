@@ -180,6 +180,11 @@ class Login:
             return None
         return replace(logged, account=account)
 
+    def person(self, address: str) -> str:
+        """The account of the person with that address; "" where accounts.toml has none."""
+        row = self._live.value.find(address)
+        return row.address if row is not None and row.logs_in else ""
+
     async def look(self) -> dict[str, str]:
         """What is wrong with each back end ("" where nothing is); a fresh worker learns what they offer."""
         return await self._ways.look()
@@ -240,7 +245,10 @@ class Login:
             entity = None if known.stamp else registry.by_domain(known.address.rpartition("@")[2])
             if entity is None:
                 return None
-            account = Account(known.address, entity.code, frozenset({known.address}))
+            mine = Account(known.address, entity.code, frozenset({known.address}))
+            account = self._live.value.with_delegations(mine, now)
+        elif not row.logs_in:
+            return None
         else:
             if known.stamp and known.stamp not in (row.password, *(app.hash for app in apps.current(row, now))):
                 return None

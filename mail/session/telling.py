@@ -87,7 +87,7 @@ class Telling:
         transaction.noticed = True
         told: list[Own] = []
         refused = [*refused_in(judgement, Disposition.REJECT), *_at_rcpt(transaction)]
-        if refused and (transaction.promised or self._limits.take(NOTICES, account.hears)):
+        if refused and account.kind != "server" and (transaction.promised or self._limits.take(NOTICES, account.hears)):
             told.append(self._notice(transaction, account, refused, "refused"))
         held = refused_in(judgement, Disposition.HOLD)
         if held and self._limits.take(NOTICES, account.hears):
