@@ -175,6 +175,7 @@ mx = ["127.0.0.1:{ports.mx}"]
 submission = ["127.0.0.1:{ports.submission}"]
 submissions = ["127.0.0.1:{ports.submissions}"]
 control = "127.0.0.1:{ports.control}"
+observe = "127.0.0.1:{ports.observe}"
 help_url = "https://localhost:{ports.console}/r"
 postmaster = "postmaster@relay.saba.example"
 

@@ -36,6 +36,10 @@ class Ports:
         return self.base + 32
 
     @property
+    def observe(self) -> int:
+        return self.base + 33
+
+    @property
     def dns(self) -> int:
         return self.base + 53
 

@@ -67,6 +67,7 @@ class Relay(Section, frozen=True):
     submissions: tuple[str, ...] = ("0.0.0.0:465",)
     proxy_from: tuple[str, ...] = ()  # balancers: each connection from there must begin with PROXY (v1 or v2)
     control: str = "127.0.0.1:8025"  # control API, HTTPS with mutual TLS
+    observe: str = ""  # "127.0.0.1:8026": health, readiness and metrics in clear, for this machine; empty: not opened
     control_clients: tuple[str, ...] = ("console", "desk")  # certificate names that may use the control API
     client_ca: str = "tls/ca.pem"  # authority of client certificates whose names count (bodies' own servers); "": none
     help_url: str = "https://hudhud.example/r"  # pages that explain a rule: help_url/H-NAT-02

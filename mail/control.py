@@ -133,7 +133,7 @@ class Control:
         return preview(message, contents.parts)
 
     async def _tell(self, request: Request) -> object:
-        return {**self._status(), "shards": [served.status() for served in self._served()]}
+        return {**self._status(), "meter": meter.snapshot(), "shards": [served.status() for served in self._served()]}
 
     # inside
 

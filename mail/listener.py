@@ -18,6 +18,7 @@ from typing import Any, Final
 from aiosmtpd.smtp import SMTP
 
 from hudhud import log
+from mail import meter
 from mail.dialog import Dialog, House
 from mail.envelope import Listener
 from mail.session import proxied
@@ -146,6 +147,7 @@ class Session(SMTP):
                 await self._proxied(self.loop.time() + HANDSHAKE_S, must=True)
             if not self._counted:
                 self._enter(self.ip)
+            meter.count(meter.SESSIONS, self.listener)
             for _ in range(POLLS):
                 await asyncio.sleep(0)
             await self.dialog.run()

@@ -24,13 +24,15 @@ from hudhud.settings import Settings
 from mail import accounts
 from mail.limits import Limits
 from mail.node.crew import Child, Sockets, listen
+from mail.node.estate import Estate
 from mail.node.office import Office, Server
+from mail.node.pulse import Pulse
 from mail.node.stopping import Stops
 from mail.proof import apps
 from mail.tally import WORKERS
 
 RUN_FILE: Final = "relay.json"
-FIXED: Final = ("node.name", "node.data", "relay.control", "spool.folder")  # what a reload cannot change
+FIXED: Final = ("node.name", "node.data", "relay.control", "relay.observe", "spool.folder")  # only with a restart
 
 _log = log.get(__name__)
 
@@ -57,7 +59,7 @@ class Supervisor:
     def __init__(self, config: Path, settings: Settings) -> None:
         self._config, self._settings = config, settings
         self._folder = settings.path(settings.spool.folder)
-        self._sockets = Sockets()
+        self._sockets, self._estate = Sockets(), Estate(settings)
         self._crew: list[Child] = []
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -80,21 +82,28 @@ class Supervisor:
                 loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
             office = Office(self._folder, settings.relay.control_clients, status=self._status, unstop=self._unstop)
-            server = Server(office.config(settings))
-            control = listen(settings.relay.control)
-            closing.callback(control.close)
+            doors = [(office.config(settings), listen(settings.relay.control))]
+            closing.callback(doors[0][1].close)
+            if settings.relay.observe:
+                doors.append((Pulse(office.status, settings).config(), listen(settings.relay.observe)))
+                closing.callback(doors[1][1].close)
+            servers = [Server(config) for config, _ in doors]
             closing.callback(settings.path("run", RUN_FILE).unlink, missing_ok=True)
             self._crew = [self._child(number) for number in range(settings.relay.workers)]
-            serving = asyncio.create_task(server.serve(sockets=[control]))
+            serving = [
+                asyncio.create_task(server.serve(sockets=[opened]))
+                for server, (_, opened) in zip(servers, doors, strict=True)
+            ]
             reloading = asyncio.create_task(self._reloads())
             stopped = asyncio.create_task(self._stop.wait())
             try:
-                await asyncio.wait({stopped, serving, reloading}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({stopped, *serving, reloading}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 reloading.cancel()
                 await asyncio.gather(*(child.end() for child in self._crew))
-                server.should_exit = True
-                await asyncio.gather(serving, return_exceptions=True)
+                for server in servers:
+                    server.should_exit = True
+                await asyncio.gather(*serving, return_exceptions=True)
             if not stopped.done():
                 raise OSError(f"the control API on {settings.relay.control} ended by itself")
         return Exit.DONE
@@ -165,6 +174,7 @@ class Supervisor:
             "limits": self._limits.counters(),
             "stopped": stopped,
             "restarts": sum(child.restarts for child in self._crew),
+            **self._estate.look(),
         }
 
     async def _unstop(self, rule: str, actor: str) -> bool:

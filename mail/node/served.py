@@ -136,6 +136,8 @@ class Served:
             "shard": self.spool.shard,
             **listing.counts(self.spool.database.read),
             **self.dispatch.status(),
+            "ages": listing.ages(self.spool.database.read, self._clock.now()),
+            "sending": len(self.spool.hands.sending),
             "refused_for_room": self.spool.room.refused,
             "shipped": line.sent,
             "shipping_problem": line.problem,

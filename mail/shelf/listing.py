@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hudhud.database import rows as read_rows
 from hudhud.event import format_time
 from mail.shelf.due import Read
 from mail.shelf.filters import Filter, numbers
-from mail.shelf.stored import parse_queue_id, queue_id, shown_address, time_of, unpack_attempts
+from mail.shelf.stored import LIVE, moment_of, parse_queue_id, queue_id, shown_address, time_of, unpack_attempts
 
 MAX_LISTED = 10_000  # messages of one list
 
@@ -44,6 +45,15 @@ def counts(read: Read) -> dict[str, int]:
     unjudged = read("SELECT count(*) FROM recipients WHERE state = 'unjudged'")[0][0]
     oldest = read("SELECT received FROM messages WHERE number = ?", (queued[1],)) if queued[0] else []
     return {"queued": queued[0], "held": held, "unjudged": unjudged, "oldest": int(oldest[0][0]) if oldest else 0}
+
+
+def ages(read: Read, now: datetime) -> dict[str, float]:
+    """State -> seconds since the oldest message was received that has a recipient in it; 0 for none."""
+    found: dict[str, float] = {}
+    for state in LIVE:
+        number = read(f"SELECT min(number) FROM recipients WHERE state = '{state}'")[0][0]  # noqa: S608 - our words
+        found[state] = max((now - moment_of(number)).total_seconds(), 0.0) if number is not None else 0.0
+    return found
 
 
 def last_outcomes(shards: Iterable[Path], window: int) -> list[tuple[str, ...]]:
