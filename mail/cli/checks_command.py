@@ -101,7 +101,7 @@ def _act(act: Act, id: str, login: str, reason: str, config: Path) -> int:
     with _told(), closing(_ledger(settings)) as ledger:
         done = ledger.move(id, act, person.login, now, reason)
         _record(settings, person, f"check.{act}", done, reason)
-        publish(settings, KIND, release_files(ledger, now), person, f"{act} {id}")
+        publish(settings, KIND, release_files(ledger, now), person.login, f"{act} {id}")
     until = format_time(done.suspension.ends) if done.status is Status.SUSPENDED else "–"
     out(
         _(
@@ -118,7 +118,7 @@ def _act(act: Act, id: str, login: str, reason: str, config: Path) -> int:
 def _record(settings: Settings, person: Person, act: str, done: Request, reason: str) -> None:
     one = done.suspension
     after = {"check": one.check, "status": str(done.status), "ends": format_time(one.ends)}
-    record(settings, KIND, person, act, one.id, reason=reason, after=after)
+    record(settings, KIND, person.login, act, one.id, reason=reason, after=after)
 
 
 @contextmanager

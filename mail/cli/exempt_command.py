@@ -110,14 +110,14 @@ def _act(act: Act, id: str, login: str, reason: str, config: Path) -> int:
         after = moves[act](id, person.login, now, reason)
         _record(settings, person, f"exemption.{act}", after, reason)
         if Status.APPROVED in (before.status, after.status):
-            publish(settings, KIND, release_files(ledger, now), person, f"{act} {id}")
+            publish(settings, KIND, release_files(ledger, now), person.login, f"{act} {id}")
     out(_("{id}: {status}", id=id, status=after.status))
     return Exit.DONE
 
 
 def _record(settings: Settings, person: Person, act: str, done: Request, reason: str) -> None:
     after = {"status": str(done.status), "ends": format_time(done.exemption.ends)}
-    record(settings, KIND, person, act, done.exemption.id, reason=reason, after=after)
+    record(settings, KIND, person.login, act, done.exemption.id, reason=reason, after=after)
 
 
 @contextmanager

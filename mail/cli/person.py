@@ -27,22 +27,25 @@ def logged_in(settings: Settings, login: str) -> Person:
     return person
 
 
-def record(
-    settings: Settings, chain: str, person: Person, act: str, subject: str, *, reason: str, after: object
-) -> None:
+def shell() -> str:
+    """Who acts at this machine's shell, as audit chains name them."""
+    return f"{getpass.getuser()}@shell"
+
+
+def record(settings: Settings, chain: str, actor: str, act: str, subject: str, *, reason: str, after: object) -> None:
     """The act in an audit chain of its own; AuditError where it cannot be written, so that the act does not happen."""
     audit = Audit(settings.path("audit", f"{chain}.chain"), SigningKey.load(settings.path("keys", "node.key")), chain)
     try:
-        audit.record(person.login, act, subject, reason=reason, after=after, now=SYSTEM.now())
+        audit.record(actor, act, subject, reason=reason, after=after, now=SYSTEM.now())
     finally:
         audit.close()
 
 
-def publish(settings: Settings, kind: str, files: dict[str, bytes], person: Person, note: str) -> None:
+def publish(settings: Settings, kind: str, files: dict[str, bytes], author: str, note: str) -> None:
     """Make the files the live release of that kind, signed with the desk's key."""
     key = SigningKey.load(settings.path("keys", "desk.key"))
     folder, now = settings.path(settings.releases.folder), SYSTEM.now()
-    digest = release.write(folder, kind, files, author=person.login, note=note, now=now, keys=[key])
+    digest = release.write(folder, kind, files, author=author, note=note, now=now, keys=[key])
     release.publish(folder, kind, digest, now=now, keys=[key])
 
 
