@@ -19,8 +19,8 @@ import trustme
 from hudhud import codec
 from hudhud.clock import SYSTEM, Clock
 from hudhud.people import hash_password
+from hudhud.settings import Auth, Settings, Spool
 from hudhud.settings import Relay as RelaySettings
-from hudhud.settings import Settings, Spool
 from mail import accounts
 from mail.accounts import Account
 from mail.again import Again
@@ -51,6 +51,7 @@ AMAL = "amal@finance.saba.example"
 SALIM = "salim@interior.saba.example"
 NOOR = "noor@freemail.example"
 RULES = demo_rules()
+QUICK = Auth(failure_s=0)
 
 
 class Faulty:
@@ -240,6 +241,7 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
         faults: int = 0,
         threads: Threads | None = None,
         authority_file: Path | None = None,
+        auth: Auth = QUICK,
         **changes: object,
     ) -> AsyncIterator[Running]:
         relay = msgspec.structs.replace(
@@ -250,7 +252,7 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
             ),
             **changes,
         )
-        settings = Settings(relay=relay, spool=Spool(min_free_bytes=min_free), folder=str(tmp_path))
+        settings = Settings(relay=relay, auth=auth, spool=Spool(min_free_bytes=min_free), folder=str(tmp_path))
         rows = [accounts.row(AMAL, "FIN", "Amal", HASHED), accounts.row(SALIM, "INT", "Salim", HASHED)]
         accounts.write(tmp_path / "accounts.toml", rows)
         spool = open_spool(tmp_path / "relay", 0, node="test", key=bytes(32), clock=SYSTEM, limits=settings.spool)
