@@ -22,6 +22,7 @@ def bench(
     quick: bool = False,
     peers: bool = False,
     full: bool = False,
+    serve: int = 0,
     json_only: Annotated[bool, Parameter(help="Only the last line: the JSON object.")] = False,
 ) -> int:
     """Measure relay, sensor or pipeline; the last line is one JSON object.
@@ -36,11 +37,22 @@ def bench(
         Beside it, in the same rounds, what is installed of the programs that people know. Absent ones are named.
     full
         pipeline: also the searches over ten million events, which takes an hour.
+    serve
+        relay: measure nothing; stand on that loopback port for another program's load, until interrupted.
     """
+    if serve:
+        return _serve(serve)
     with _stdout_to_null() if json_only else contextlib.nullcontext():
         out(f"Machine: {_machine()}")
         figures = _runner(what)(quick=quick, peers=peers, full=full)
     out_json(figures)
+    return Exit.DONE
+
+
+def _serve(port: int) -> int:
+    from deploy.bench import relay, serving
+
+    serving.serve(port, workers=relay.WORKERS)
     return Exit.DONE
 
 

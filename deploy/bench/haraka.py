@@ -24,24 +24,22 @@ def package() -> Path | None:
 
 @contextlib.asynccontextmanager
 async def haraka(place: Place) -> AsyncIterator[Peer]:
-    """Haraka with TLS, signatures and our sink as its next hop."""
-    folder, home, port, clear = place.folder, package(), free_port(), free_port()
+    """Haraka with signatures and our sink as its next hop."""
+    folder, home, port = place.folder, package(), free_port()
     assert home is not None
     key = folder / "config" / "dkim" / place.domain
     for path in (key, folder / "plugins", folder / "queue", folder / "spool"):
         path.mkdir(parents=True)
     shutil.copy(place.key, key / "private")
     (key / "selector").write_text(place.selector)
-    shutil.copy(place.certificate, folder / "config" / "tls_cert.pem")
-    shutil.copy(place.certificate_key, folder / "config" / "tls_key.pem")
     shutil.copy(home / "config" / "connection.ini", folder / "config" / "connection.ini")
     hop = f"{{priority: 0, exchange: '127.0.0.1', port: {place.sink}}}"
     (folder / "plugins" / "nexthop.js").write_text(
         f"exports.register = function () {{}}; exports.hook_get_mx = function (next) {{ next(OK, {hop}) }}\n"
     )
     for name, text in {
-        "smtp.ini": f"listen=127.0.0.1:{clear},127.0.0.1:{port}\nsmtps_port={port}\nnodes={NODES}\nspool_dir=spool",
-        "plugins": "tls\nrelay\ndkim\nnexthop",
+        "smtp.ini": f"listen=127.0.0.1:{port}\nnodes={NODES}\nspool_dir=spool",
+        "plugins": "relay\ndkim\nnexthop",
         "relay.ini": "[relay]\nacl=true",
         "relay_acl_allow": "127.0.0.0/8",
         "dkim.ini": f"[sign]\nenabled=true\nselector={place.selector}\ndomain={place.domain}\n[verify]\nenabled=false",

@@ -200,6 +200,11 @@ class RelayLab:
         return [found] if isinstance(found, int) else []
 
     @property
+    def sink_port(self) -> int:
+        """Where the mail of bodies.RECIPIENT goes."""
+        return _base(self.settings).mailbox(SINK)
+
+    @property
     def workers(self) -> list[int]:
         found = state(self.relay.run_file).get("workers")
         return [pid for pid in found if isinstance(pid, int)] if isinstance(found, list) else []
@@ -226,7 +231,7 @@ class RelayLab:
 @contextlib.asynccontextmanager
 async def relaying(data: Path, settings: Settings, *, arrivals: bool = False) -> AsyncIterator[RelayLab]:
     """The relay of a lab that was made, with name server and sink, until the end of the block."""
-    base = Ports(split_address(settings.relay.mx[0])[1] - Ports(0).mx)
+    base = _base(settings)
     played = [sink.Port(box.port, box.protocol) for _, box in demo.mailboxes(demo.demo_registry(), base)]
     played.append(sink.Port(base.mailbox(SINK)))
     names = await zone.serve(data / "zone.json", *split_address(settings.dns.nameservers[0]))
@@ -242,6 +247,10 @@ async def relaying(data: Path, settings: Settings, *, arrivals: bool = False) ->
         finally:
             await relay.stop()
             names.close()
+
+
+def _base(settings: Settings) -> Ports:
+    return Ports(split_address(settings.relay.submissions[0])[1] - Ports(0).submissions)
 
 
 async def arrived(counters: Path, messages: int, within: float) -> float | None:

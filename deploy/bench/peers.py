@@ -1,7 +1,7 @@
 """The mail systems that people know, set up for the same work and load: Postfix, Postfix with Rspamd, Haraka.
 
-Each takes the mail over implicit TLS with the lab's certificate, signs with the same DKIM key (Postfix alone does not
-sign), stores durably and delivers to the same sink. None checks a log-in, none runs YARA rules: favours to them.
+Each takes the mail in clear from this machine, signs with the same DKIM key (Postfix alone does not sign), stores
+durably and delivers to the same sink. None knows a policy, none runs YARA rules: favours to them.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.bench import lab
+from deploy.bench import bodies, lab
 from deploy.bench.haraka import haraka, package
 from deploy.bench.postfix import postfix, postfix_rspamd
 from deploy.bench.system import Peer, Place, System, found
 
-HOP = ("192.0.2.65", 25)  # the next hop of lab.RECIPIENT's ministry in the demo registry
 Start = Callable[[Place], contextlib.AbstractAsyncContextManager[Peer]]
 
 
@@ -45,7 +44,7 @@ async def peers_of(
             absent.append(name)
             continue
         peer = await stack.enter_async_context(start(_place(running, folder / name)))
-        order = msgspec.structs.replace(running.submission(), port=peer.port, login="", password="")
+        order = msgspec.structs.replace(running.handing_in(), port=peer.port)
         systems.append(System(name, order, running.counters, _always(peer.pids), signs=name != "postfix"))
     return systems, tuple(absent)
 
@@ -58,14 +57,11 @@ def _place(running: lab.RelayLab, folder: Path) -> Place:
     folder.mkdir(parents=True)
     above = folder.parent.parent
     above.chmod(above.stat().st_mode | 0o055)  # Postfix and Rspamd give up root and must still reach their folders
-    domain, tls = lab.SENDER.rpartition("@")[2], running.data / "tls"
     return Place(
         folder,
-        running.data / "keys" / f"dkim-{domain}.pem",
-        domain,
+        running.data / "keys" / f"dkim-{bodies.DOMAIN}.pem",
+        bodies.DOMAIN,
         "hudhud",
-        tls / "relay.pem",
-        tls / "relay.key",
-        running.settings.dial(*HOP)[1],
+        running.sink_port,
         running.settings.dns.nameservers[0],
     )

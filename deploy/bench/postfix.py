@@ -27,17 +27,14 @@ smtp_host_lookup = native
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
 smtpd_recipient_restrictions = permit_mynetworks, reject
-smtpd_tls_cert_file = {certificate}
-smtpd_tls_key_file = {certificate_key}
 maillog_file = {folder}/log
 maillog_file_prefixes = {folder}
 message_size_limit = 40000000
 {more}
 """
-MASTER = """127.0.0.1:{port} inet n - n - - smtpd -o smtpd_tls_wrappermode=yes
+MASTER = """127.0.0.1:{port} inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
 rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
@@ -64,13 +61,12 @@ OFF = (
 
 @contextlib.asynccontextmanager
 async def postfix(place: Place, more: str = "") -> AsyncIterator[Peer]:
-    """Postfix with the settings that Debian gives it, TLS, and our sink as its relay host."""
+    """Postfix with the settings that Debian gives it, and our sink as its relay host."""
     folder, port = place.folder, free_port()
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir(parents=True)
     shutil.chown(folder / "data", "postfix")
-    values = {"folder": folder, "sink": place.sink, "certificate": place.certificate, "more": more}
-    (folder / "etc" / "main.cf").write_text(MAIN.format(**values, certificate_key=place.certificate_key))
+    (folder / "etc" / "main.cf").write_text(MAIN.format(folder=folder, sink=place.sink, more=more))
     (folder / "etc" / "master.cf").write_text(MASTER.format(port=port))
     log = folder / "start.log"
     async with child(log, found("postfix") or "postfix", "-c", str(folder / "etc"), "start-fg") as pid:

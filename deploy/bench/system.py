@@ -21,32 +21,34 @@ STOP_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """`order` is one message's, to be changed; `counters` its sink's; `pids` the roots of its processes, below ours."""
+    """`order` is one message's, to be changed, and so is `submission`, over TLS with AUTH, where that is measured too.
+
+    `counters` are its sink's, `pids` the roots of its processes, below ours.
+    """
 
     name: str
     order: load.Order
     counters: Path
     pids: Callable[[], Sequence[int]]
     signs: bool = True
+    submission: load.Order | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a peer lives, what it signs and answers with, and where its mail goes."""
+    """Where a peer lives, with what it signs, and where its mail goes."""
 
     folder: Path
     key: Path  # DKIM, RSA-2048
     domain: str
     selector: str
-    certificate: Path
-    certificate_key: Path
     sink: int  # port
     nameserver: str  # host:port
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer that runs: the port on which it takes mail over implicit TLS, and its processes' roots."""
+    """A peer that runs: the port on which it takes mail in clear, and its processes' roots."""
 
     port: int
     pids: tuple[int, ...]
