@@ -13,20 +13,18 @@ from hudhud import codec, durable
 from hudhud.cli import Exit, Problem, out, out_json, progress, table
 from hudhud.clock import SYSTEM
 from hudhud.entity import Entity, Registry
-from hudhud.i18n import Catalogue, Language
+from hudhud.i18n import Language
 from hudhud.settings import Settings
 from mail.dns import DnsError, LiveResolver, Resolver, ZoneResolver
 from mail.posture import report
 from mail.posture.call import SmtpCaller
-from mail.posture.checks import judge
+from mail.posture.checks import Point, judge
 from mail.posture.facts import Caller, gather
 from mail.posture.report import Body
 
 AT_ONCE: Final = 8  # domains that are asked for at the same time
 HISTORY: Final = "posture"  # folder below node.data, one file a day
 KEPT: Final = 400  # files
-
-say = Catalogue("mail")
 
 
 async def audit(
@@ -95,7 +93,7 @@ def earlier(folder: Path) -> Mapping[str, int]:
         return {}
     try:
         rows = codec.decode(files[-1].read_bytes())
-        return {str(row["code"]): int(row["score"]) for row in rows}
+        return {str(row["code"]): int(row["score"]) for row in rows if row["score"] is not None}
     except (OSError, codec.CodecError, KeyError, TypeError, ValueError):
         return {}
 
@@ -110,17 +108,27 @@ def keep(folder: Path, bodies: Sequence[Body], now: datetime) -> None:
 
 def _show(bodies: Sequence[Body], before: Mapping[str, int], language: Language) -> None:
     rows = []
-    for body in sorted(bodies, key=lambda one: one.score):
-        change = body.score - before.get(body.entity.code, body.score)
+    for body in sorted(bodies, key=lambda one: one.score if one.score is not None else -1):
+        last = before.get(body.entity.code, body.score)
+        change = body.score - last if body.score is not None and last is not None else 0
         for one in body.domains:
-            todo = [
-                f"{report.MARKS[p.state]} {say(language, p.name)}: {say(language, p.remedy) if p.remedy else p.detail}"
-                for p in one.points
-                if p.state in ("bad", "weak")
-            ]
-            rows.append((body.entity.code, one.domain, one.score, f"{change:+d}" if change else "", "\n".join(todo)))
+            todo = [_todo(point, language) for point in one.points if point.state in ("bad", "weak")]
+            rows.append(
+                (
+                    body.entity.code,
+                    one.domain,
+                    "?" if one.score is None else one.score,
+                    f"{change:+d}" if change else "",
+                    "\n".join(todo),
+                )
+            )
     columns = ("code", "domain", "of 100", "since last", "what to do")
-    table(say(language, "Posture of the public bodies"), columns, rows)
+    table(report.say(language, report.TITLE), columns, rows)
     for body in bodies:
         if not body.domains:
             out(f"{body.entity.code}: no domain")
+
+
+def _todo(point: Point, language: Language) -> str:
+    remedy = report.say(language, point.remedy) if point.remedy else point.detail
+    return f"{report.MARKS[point.state]} {report.say(language, point.name)}: {remedy}"

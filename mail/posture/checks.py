@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from hudhud.entity import Registry
+from mail.dns import failed
 from mail.posture.facts import Facts
 
 State = Literal["good", "weak", "bad", "unknown"]
@@ -23,6 +24,9 @@ WORTH: Final[dict[State, float]] = {"good": 1.0, "weak": 0.5, "bad": 0.0}
 def _(text: str) -> str:
     """Marks a text for the catalogue."""
     return text
+
+
+LATER: Final = _("Ask again when the DNS answers.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +42,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Posture:
-    """Every point of a domain and the score, 0 to 100; what is not known counts for nothing either way."""
+    """Every point of a domain and the score, 0 to 100, None where nothing is known; the unknown does not count."""
 
     domain: str
-    score: int
+    score: int | None
     points: tuple[Point, ...]
 
 
@@ -53,8 +57,8 @@ def judge(facts: Facts, registry: Registry) -> Posture:
     points = tuple(check(facts, registry) for check in CHECKS)
     known = [point for point in points if point.state != "unknown"]
     total = sum(point.weight for point in known)
-    score = round(100 * sum(point.weight * WORTH[point.state] for point in known) / total) if total else 0
-    if any(point.name == OPEN_RELAY and point.state == "bad" for point in points):
+    score = round(100 * sum(point.weight * WORTH[point.state] for point in known) / total) if total else None
+    if score is not None and any(point.name == OPEN_RELAY and point.state == "bad" for point in points):
         score = min(score, CAP)
     return Posture(facts.domain, score, points)
 
@@ -74,7 +78,7 @@ def mail_hosts(facts: Facts, registry: Registry) -> Point:
     """Where the domain's mail arrives."""
     name, weight = _("Mail hosts stand in the country"), 20
     if isinstance(facts.mx, str) and facts.mx != "NXDOMAIN":
-        return Point(name, weight, "unknown", facts.mx, _("Ask again when the DNS answers."))
+        return Point(name, weight, "unknown", facts.mx, LATER)
     if not facts.hosts:
         remedy = _("Publish MX records that name the national relay.")
         return Point(name, weight, "bad", str(facts.mx) if isinstance(facts.mx, str) else "no MX", remedy)
@@ -90,7 +94,7 @@ def spf_ends(facts: Facts, registry: Registry) -> Point:
     """SPF says who may send, and that nobody else may."""
     name, weight, senders = _("SPF ends with -all"), 10, facts.senders
     if senders.problem == "dns":
-        return Point(name, weight, "unknown", senders.problem, _("Ask again when the DNS answers."))
+        return Point(name, weight, "unknown", senders.problem, LATER)
     if senders.problem:
         remedy = _("Publish exactly one correct SPF record, at most ten look-ups deep, that ends with -all.")
         return Point(name, weight, "bad", senders.problem, remedy)
@@ -117,6 +121,8 @@ def dkim_keys(facts: Facts, registry: Registry) -> Point:
     """Keys that are long enough."""
     name, weight = _("DKIM keys of 2048 bits or more"), 10
     shown = ", ".join(f"{selector}: {size}" for selector, size in facts.keys)
+    if not facts.keys and not facts.keys_known:
+        return Point(name, weight, "unknown", "", LATER)
     if not facts.keys:
         return Point(name, weight, "bad", "", _("Publish the DKIM key that the relay signs with."))
     if all(size >= MIN_BITS for _selector, size in facts.keys):
@@ -128,7 +134,7 @@ def dmarc_policy(facts: Facts, registry: Registry) -> Point:
     """The domain asks others to refuse what is not its own."""
     name, weight = _("DMARC asks to reject"), 20
     if not facts.dmarc_known:
-        return Point(name, weight, "unknown", "", _("Ask again when the DNS answers."))
+        return Point(name, weight, "unknown", "", LATER)
     if facts.dmarc is None:
         remedy = _("Publish a DMARC record; begin with p=none and reports, end with p=reject.")
         return Point(name, weight, "bad", "", remedy)
@@ -164,6 +170,8 @@ def enforced_transport(facts: Facts, registry: Registry) -> Point:
     sts = not isinstance(facts.sts, str) and any(text.startswith("v=STSv1") for text in facts.sts)
     if dane or sts:
         return Point(name, weight, "good", "DANE" if dane else "MTA-STS")
+    if failed(facts.sts):
+        return Point(name, weight, "unknown", "", LATER)
     return Point(name, weight, "bad", "", _("Sign the zone and publish TLSA records, or publish an MTA-STS policy."))
 
 
@@ -172,6 +180,8 @@ def reports(facts: Facts, registry: Registry) -> Point:
     name, weight = _("TLS reports are asked for"), 3
     if not isinstance(facts.tls_reports, str) and any(text.startswith("v=TLSRPTv1") for text in facts.tls_reports):
         return Point(name, weight, "good", "")
+    if failed(facts.tls_reports):
+        return Point(name, weight, "unknown", "", LATER)
     return Point(name, weight, "bad", "", _("Publish a TLS-RPT record."))
 
 

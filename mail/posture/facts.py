@@ -67,6 +67,7 @@ class Facts:
     hosts: tuple[Host, ...]
     senders: Senders
     keys: tuple[tuple[str, int], ...]
+    keys_known: bool
     dmarc: Record | None
     dmarc_known: bool
     sts: Answer
@@ -88,7 +89,7 @@ async def gather(
         _web(domain, resolver),
     )
     sts, reports = await asyncio.gather(resolver.txt(f"_mta-sts.{domain}"), resolver.txt(f"_smtp._tls.{domain}"))
-    return Facts(domain, mx, tuple(hosts), senders, keys, policy[0], policy[1], sts, reports, web)
+    return Facts(domain, mx, tuple(hosts), senders, *keys, policy[0], policy[1], sts, reports, web)
 
 
 async def _host(name: str, resolver: Resolver, caller: Caller | None) -> Host:
@@ -99,7 +100,8 @@ async def _host(name: str, resolver: Resolver, caller: Caller | None) -> Host:
     return Host(name, addresses, dict(zip(known, pointers, strict=True)), tlsa.answer, tlsa.secure, spoken)
 
 
-async def _keys(domain: str, selectors: Sequence[str], resolver: Resolver) -> tuple[tuple[str, int], ...]:
+async def _keys(domain: str, selectors: Sequence[str], resolver: Resolver) -> tuple[tuple[tuple[str, int], ...], bool]:
+    """Selector and bits of each key, and whether the DNS answered."""
     names = list(dict.fromkeys(selectors))
     answers = await asyncio.gather(*(resolver.txt(f"{name}._domainkey.{domain}") for name in names))
     found = []
@@ -107,7 +109,7 @@ async def _keys(domain: str, selectors: Sequence[str], resolver: Resolver) -> tu
         record = next((text for text in answer if "p=" in text), "") if not isinstance(answer, str) else ""
         if record:
             found.append((name, bits(record)))
-    return tuple(found)
+    return tuple(found), not any(map(failed, answers))
 
 
 def bits(record: str) -> int:
@@ -134,4 +136,4 @@ async def _policy(domain: str, resolver: Resolver) -> tuple[Record | None, bool]
 async def _web(domain: str, resolver: Resolver) -> tuple[tuple[str, tuple[str, ...]], ...]:
     names = [f"{label}.{domain}" for label in WEB]
     answers = await asyncio.gather(*(resolver.addresses(name) for name in names))
-    return tuple((n, a) for n, a in zip(names, answers, strict=True) if not isinstance(a, str) and a and not failed(a))
+    return tuple((n, a) for n, a in zip(names, answers, strict=True) if not isinstance(a, str) and a)

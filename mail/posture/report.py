@@ -16,6 +16,7 @@ from mail.posture.checks import Posture, State
 
 say = Catalogue("mail")
 
+TITLE: Final = "Posture of the public bodies"
 STATES: Final[dict[State, str]] = {"good": "good", "weak": "weak", "bad": "bad", "unknown": "not known"}
 COLOURS: Final[dict[State, str]] = {"good": "#1a7f37", "weak": "#9a6700", "bad": "#b42318", "unknown": "#57606a"}
 MARKS: Final[dict[State, str]] = {"good": "✓", "weak": "!", "bad": "✗", "unknown": "?"}
@@ -29,8 +30,8 @@ class Body:
     domains: tuple[Posture, ...]
 
     @property
-    def score(self) -> int:
-        return min((one.score for one in self.domains), default=0)
+    def score(self) -> int | None:
+        return min((one.score for one in self.domains if one.score is not None), default=None)
 
 
 def as_json(body: Body, at: datetime) -> dict[str, object]:
@@ -64,11 +65,15 @@ def as_csv(bodies: Iterable[Body], language: Language) -> str:
         for one in body.domains:
             for p in one.points:
                 row = (
-                    body.entity.code, body.entity.name(language), one.domain, str(one.score), say(language, p.name),
+                    body.entity.code, body.entity.name(language), one.domain, _score(one.score), say(language, p.name),
                     say(language, STATES[p.state]), p.detail, say(language, p.remedy) if p.remedy else "",
                 )  # fmt: skip
                 writer.writerow([_cell(text) for text in row])
     return sheet.getvalue()
+
+
+def _score(score: int | None) -> str:
+    return "?" if score is None else str(score)
 
 
 def _cell(text: str) -> str:
@@ -80,9 +85,9 @@ def as_html(bodies: Sequence[Body], at: datetime, before: dict[str, int]) -> str
     parts = [_HEAD]
     for language in LANGUAGES:
         parts.append(f'<section lang="{language}" dir="{DIRECTION[language]}">')
-        parts.append(f"<h1>{_t(language, 'Posture of the public bodies')}</h1>")
+        parts.append(f"<h1>{_t(language, TITLE)}</h1>")
         parts.append(f'<p><time dir="ltr">{at:%Y-%m-%d %H:%M} UTC</time></p>')
-        for body in sorted(bodies, key=lambda one: one.score):
+        for body in sorted(bodies, key=lambda one: one.score if one.score is not None else -1):
             parts.append(_body(body, language, before.get(body.entity.code)))
         parts.append("</section>")
     parts.append("</body></html>\n")
@@ -90,14 +95,15 @@ def as_html(bodies: Sequence[Body], at: datetime, before: dict[str, int]) -> str
 
 
 def _body(body: Body, language: Language, before: int | None) -> str:
-    change = "" if before is None or before == body.score else f" ({body.score - before:+d})"
+    score = _score(body.score)
+    change = "" if before is None or body.score in (None, before) else f" ({(body.score or 0) - before:+d})"
     parts = [
         f"<h2><bdi>{html.escape(body.entity.name(language))}</bdi> "
-        f'<span class="score" dir="ltr">{body.score}/100{change}</span></h2>',
-        f'<div class="bar" role="img" aria-label="{body.score}/100"><i style="width:{body.score}%"></i></div>',
+        f'<span class="score" dir="ltr">{score}/100{change}</span></h2>',
+        f'<div class="bar" role="img" aria-label="{score}/100"><i style="width:{body.score or 0}%"></i></div>',
     ]
     for one in body.domains:
-        parts.append(f'<h3><bdi dir="ltr">{html.escape(one.domain)}</bdi> {one.score}/100</h3><table>')
+        parts.append(f'<h3><bdi dir="ltr">{html.escape(one.domain)}</bdi> {_score(one.score)}/100</h3><table>')
         for p in one.points:
             remedy = f"<br><em>{_t(language, p.remedy)}</em>" if p.remedy else ""
             parts.append(
