@@ -210,11 +210,14 @@ class Dialog:
             await self._read(incoming)
             large = incoming.size > settings.memory_body_bytes and incoming.problem is None
             async with self._house.heavy if large else contextlib.nullcontext():
-                reply = (
-                    incoming.problem
-                    or self._changed(transaction)
-                    or await self._house.relay.data(transaction, incoming.data())
-                )
+                if incoming.hit == limits.SIZE:
+                    reply = self._house.relay.oversize(transaction, incoming.size)
+                else:
+                    reply = (
+                        incoming.problem
+                        or self._changed(transaction)
+                        or await self._house.relay.data(transaction, incoming.data())
+                    )
         finally:
             incoming.close()
         self._end()

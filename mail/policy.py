@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FILE = "policy.toml"
 MiB = 1024 * 1024
+MAX_EN, MAX_AR = 200, 400  # characters of the lawful way for large files; the English one stands in SMTP replies
 
 PolicyError = toml.PlaceError
 Foreign = Literal["refuse", "reply-only", "allow"]
@@ -87,6 +88,14 @@ def _check_numbers(key: str, rules: Rules, where: Mapping[str, int]) -> None:
         if not low <= getattr(rules, name) <= high:
             place = f"{key}.{name}"
             raise PolicyError(FILE, toml.line_of(place, where), place, f"is between {low} and {high}")
+    for name, longest in (("large_files_en", MAX_EN), ("large_files_ar", MAX_AR)):
+        text, place = getattr(rules, name), f"{key}.{name}"
+        if len(text) > longest or not text.isprintable() or not (name.endswith("ar") or text.isascii()):
+            problem = f"is one line of at most {longest} characters{'' if name.endswith('ar') else ' of ASCII'}"
+            raise PolicyError(FILE, toml.line_of(place, where), place, problem)
+    if bool(rules.large_files_en) != bool(rules.large_files_ar):
+        place = f"{key}.large_files_{'ar' if rules.large_files_en else 'en'}"
+        raise PolicyError(FILE, toml.line_of(key, where), place, "is missing: it is said in both languages or in none")
 
 
 @dataclass(frozen=True, slots=True)

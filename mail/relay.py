@@ -17,6 +17,7 @@ from hudhud.settings import Relay as Settings
 from mail import behind, limits, meter, trace
 from mail.accounts import Account
 from mail.careful import Careful
+from mail.checks.size import too_large
 from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.facts import plain
 from mail.limits import Limits
@@ -24,13 +25,13 @@ from mail.message import Message
 from mail.session import kindness
 from mail.session.answers import slower
 from mail.session.grammar import MailCommand
-from mail.session.incoming import too_large
 from mail.session.telling import Telling, subject_of
 from mail.session.transaction import Transaction
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import Own, State
 from mail.spool import Entry, Spool
 from mail.tell.notice import Refused
+from mail.tell.replies import reply_to
 from mail.verdict import Disposition, Judgement, Reply, Verdict
 
 RCPT_OK: Final = Reply(250, "2.1.5", "OK")
@@ -62,9 +63,8 @@ class Relay:
 
     def begin(self, client: Client, account: Account | None, mail: MailCommand) -> Transaction | Reply:
         """MAIL: a transaction, or why none may begin now."""
-        if mail.size is not None and mail.size > self._settings.max_message_bytes:
-            self._limits.hit(limits.SIZE)
-            return too_large(self._settings.max_message_bytes)
+        if mail.size is not None and mail.size > self._largest(account):
+            return self._oversize(client, account, mail, mail.size)
         if account is not None and account.kind == "server":
             share = self._settings.messages_per_minute_per_server / account.per_minute if account.per_minute else 1.0
             hit = self._limits.take_each((limits.MESSAGES_SERVER, account.name), cost=share)
@@ -111,6 +111,38 @@ class Relay:
         if account.kind == "server":
             return self._limits.take_each((limits.RECIPIENTS_SERVER, account.name))
         return self._limits.take_each((limits.RECIPIENTS_ACCOUNT, account.hears))
+
+    def oversize(self, transaction: Transaction, size: int) -> Reply:
+        """DATA is past the limit (counted by who read it), `size` octets so far: refused, and told with a way out."""
+        account, envelope = transaction.account, transaction.envelope()
+        rules = self._telling.policy.rules(account.entity if account else None)
+        raw = tuple(r.address.raw for r in envelope.recipients)
+        finding = too_large(size, self._settings.max_message_bytes, rules, raw)
+        reply = reply_to(finding, help_url=self._settings.help_url, reference=transaction.reference)
+        transaction.refuse_all(finding, reply)
+        transaction.noticed = account is None or not self._once_an_hour(account, size)
+        return reply
+
+    def _oversize(self, client: Client, account: Account | None, mail: MailCommand, size: int) -> Reply:
+        """The same at MAIL, by the size that the client announces (RFC 1870 section 6.1)."""
+        self._limits.hit(limits.SIZE)
+        transaction = Transaction(client, account, mail, self._spool.new_id(), self._clock.now())
+        rules = self._telling.policy.rules(account.entity if account else None)
+        finding = too_large(size, self._largest(account), rules)
+        reply = reply_to(finding, help_url=self._settings.help_url, reference=transaction.reference)
+        if account is not None and self._once_an_hour(account, size):
+            transaction.told.append(Refused("", finding, reply))
+            self._telling.end(transaction)
+        return reply
+
+    def _largest(self, account: Account | None) -> int:
+        """Octets that are taken from that account, or from anybody else."""
+        limit = self._settings.max_message_bytes
+        return limit if account is None else min(limit, self._telling.policy.rules(account.entity).max_size)
+
+    def _once_an_hour(self, account: Account, size: int) -> bool:
+        """A mail program that tries the same message again and again is told of it once."""
+        return self._limits.take(limits.SIZE_NOTICES, f"{account.hears}\0{size}")
 
     async def data(self, transaction: Transaction, data: bytes) -> Reply:
         """DATA: the message is here to its last byte."""
@@ -181,7 +213,7 @@ class Relay:
             return True
         policy = self._telling.policy
         if transaction.account is not None and kindness.by_notice(envelope, policy, verdict):
-            transaction.promised = transaction.promised or self._limits.take(limits.NOTICES, transaction.account.name)
+            transaction.promised = transaction.promised or self._limits.take(limits.NOTICES, transaction.account.hears)
             return transaction.promised
         return kindness.spools(envelope, policy, verdict)
 

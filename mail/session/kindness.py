@@ -24,7 +24,7 @@ FAULTS: Final = frozenset({"dns-failed", "our-fault"})
 def tells(envelope: Envelope) -> bool:
     """Whether somebody with a mailbox of ours stands behind the message."""
     account = envelope.account
-    known = account is not None and account.kind != "server"
+    known = account is not None and account.kind != "server" and bool(account.hears)
     return known and envelope.client.listener != "mx" and bool(envelope.sender)
 
 

@@ -9,7 +9,7 @@ from mail.accounts import Account
 from mail.envelope import Client, Envelope, Recipient
 from mail.session.grammar import MailCommand
 from mail.tell.notice import Refused
-from mail.verdict import Disposition, Verdict
+from mail.verdict import Disposition, Finding, Reply, Verdict
 
 _REJECT = Disposition.REJECT
 
@@ -44,6 +44,12 @@ class Transaction:
     def envelope(self, *, body: str | None = None) -> Envelope:
         """The envelope as it stands: the recipients that were taken."""
         return self._envelope([recipient for recipient, _ in self.taken.values()], body)
+
+    def refuse_all(self, finding: Finding, reply: Reply) -> None:
+        """None of those who were taken gets the message."""
+        verdicts = {raw: Verdict(raw, _REJECT, (finding,), reply) for raw in self.taken}
+        self.refused |= {raw: (recipient, verdicts[raw]) for raw, (recipient, _) in self.taken.items()}
+        self.taken.clear()
 
     def forbidden(self) -> dict[bytes, tuple[Recipient, Verdict]]:
         """Recipients that RCPT refused, and where DATA never came those that it took to tell of them later."""

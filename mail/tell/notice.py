@@ -17,7 +17,7 @@ from typing import Final, Literal
 
 from hudhud.entity import Entity
 from hudhud.i18n import DIRECTION, Catalogue, Language
-from mail.tell.replies import reason_of, shown_facts
+from mail.tell.replies import reason_of, remedy_of, shown_facts
 from mail.verdict import Finding, Reply, Verdict
 
 say: Final = Catalogue("mail")
@@ -95,7 +95,7 @@ def _subject(notice: Notice, language: Language) -> str:
 def _lines(notice: Notice, language: Language) -> list[str]:
     lines = [_opening(notice, language), ""]
     for refused in notice.refused[:MAX_SHOWN]:
-        lines.append(refused.recipient)
+        lines += [refused.recipient] if refused.recipient else []  # none where the message was refused before any
         lines += [f"  {label}: {value}" for label, value in _facts(notice, refused, language)]
         lines.append("")
     return [*lines, *_closing(notice, language)]
@@ -105,7 +105,8 @@ def _section(notice: Notice, language: Language) -> str:
     """One language as simple HTML. Values that came from outside stand isolated (<bdi>)."""
     parts = [f'<div lang="{language}" dir="{DIRECTION[language]}" style="{_STYLE}">\n', _p(_opening(notice, language))]
     for refused in notice.refused[:MAX_SHOWN]:
-        parts.append(f"<p><b><bdi>{html.escape(refused.recipient)}</bdi></b></p>\n<ul>\n")
+        whom = f"<p><b><bdi>{html.escape(refused.recipient)}</bdi></b></p>\n" if refused.recipient else ""
+        parts.append(f"{whom}<ul>\n")
         parts += [_item(label, value) for label, value in _facts(notice, refused, language)]
         parts.append("</ul>\n")
     parts += [_p(line) for line in _closing(notice, language)]
@@ -147,7 +148,7 @@ def _facts(notice: Notice, refused: Refused, language: Language) -> list[tuple[s
     reason = reason_of(refused.finding)
     facts = [
         (say(language, "Reason"), say(language, reason.sentence, **shown_facts(refused.finding))),
-        (say(language, "What to do"), say(language, reason.remedy)),
+        (say(language, "What to do"), remedy_of(refused.finding, language)),
         (say(language, "Rule"), refused.rule),
     ]
     if notice.help_url:

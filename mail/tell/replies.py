@@ -9,10 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hudhud.i18n import Catalogue, Language
 from mail.verdict import Disposition, Finding, Reply, Verdict
 
 MAX_NAMED: Final = 3  # recipients that a reply to the whole message names
 MAX_TEXT = 480  # octets of reply text; RFC 5321 section 4.5.3.1.5 allows 512 with code and line end
+
+
+say: Final = Catalogue("mail")
 
 
 def _(text: str) -> str:
@@ -99,7 +103,8 @@ REASONS: Final[Mapping[str, Reason]] = {
         _("Nothing needs to be done: the message is tried again."),
     ),
     "too-large": Reason(
-        552, "5.3.4", _("The message is larger than {limit} octets."),
+        552, "5.3.4",
+        _("The message has {size} octets ({size_mib} MiB), more than the {limit} ({limit_mib} MiB) taken."),
         _("Send less at once, or leave large files in your body's file store."),
     ),
     "from-not-yours": Reason(
@@ -177,8 +182,18 @@ def reason_of(finding: Finding) -> Reason:
 
 def shown_facts(finding: Finding) -> dict[str, str]:
     """The facts that fill the {placeholders} of its sentence, as text."""
-    known = {"header": "", "limit": "", "size": ""}
+    known = {"header": "", "limit": "", "size": "", "limit_mib": "", "size_mib": ""}
+    for name in ("limit", "size"):
+        octets = finding.facts.get(name)
+        if isinstance(octets, int):
+            known[f"{name}_mib"] = f"{octets / 1024 / 1024:.1f}"
     return known | {key: str(value) for key, value in finding.facts.items()}
+
+
+def remedy_of(finding: Finding, language: Language) -> str:
+    """What to do, in that language; the body's own words where its policy has some."""
+    own = finding.facts.get(f"large_{language}")
+    return own if isinstance(own, str) and own else say(language, reason_of(finding).remedy)
 
 
 def reply_to(finding: Finding, *, help_url: str = "", reference: str = "") -> Reply:
@@ -190,6 +205,8 @@ def reply_to(finding: Finding, *, help_url: str = "", reference: str = "") -> Re
     elif finding.disposition is Disposition.REJECT and code < 500:
         code, enhanced = 550, "5" + enhanced[1:]
     words = [finding.rule, reason.sentence.format(**shown_facts(finding))]
+    if finding.reason == "too-large":  # many mail programs show no more than the reply
+        words.append(remedy_of(finding, "en"))
     concerned = finding.facts.get("for")
     if isinstance(concerned, list):
         words.append(f"For {', '.join(map(str, concerned[:MAX_NAMED]))}.")

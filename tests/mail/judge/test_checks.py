@@ -326,7 +326,9 @@ async def test_mail_from_abroad_is_as_the_body_says(ask: Any, inbound: str, word
 
 async def test_size_is_that_of_the_bytes(ask: Any) -> None:
     asked = await ask(_mail(FROM, body="x" * 3000), changed={"max_size": 2000})
-    assert asked.data.data_reply.line().startswith("552 5.3.4 H-SIZE-01 The message is larger than 2000 octets.")
+    line = asked.data.data_reply.line()
+    assert line.startswith("552 5.3.4 H-SIZE-01 The message has 3"), line
+    assert "more than the 2000 (0.0 MiB) taken. Put large files into the national file exchange" in line
 
 
 async def test_on_the_mx_port_one_recipients_reject_becomes_a_hold(ask: Any) -> None:
