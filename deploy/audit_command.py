@@ -107,21 +107,15 @@ def keep(folder: Path, bodies: Sequence[Body], now: datetime) -> None:
 
 
 def _show(bodies: Sequence[Body], before: Mapping[str, int], language: Language) -> None:
-    rows = []
+    rows: list[Sequence[object]] = []
     for body in sorted(bodies, key=lambda one: one.score if one.score is not None else -1):
         last = before.get(body.entity.code, body.score)
         change = body.score - last if body.score is not None and last is not None else 0
         for one in body.domains:
             todo = [_todo(point, language) for point in one.points if point.state in ("bad", "weak")]
-            rows.append(
-                (
-                    body.entity.code,
-                    one.domain,
-                    "?" if one.score is None else one.score,
-                    f"{change:+d}" if change else "",
-                    "\n".join(todo),
-                )
-            )
+            score = "?" if one.score is None else one.score
+            first = (body.entity.code, one.domain, score, f"{change:+d}" if change else "")
+            rows += [(*(first if n == 0 else ("",) * 4), text) for n, text in enumerate(todo or [""])]
     columns = ("code", "domain", "of 100", "since last", "what to do")
     table(report.say(language, report.TITLE), columns, rows)
     for body in bodies:
