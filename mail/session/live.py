@@ -1,12 +1,17 @@
-"""The accounts as they are now: accounts.toml, read again when it changes."""
+"""The accounts as they are now: accounts.toml, read again when it changes, and whom only another back end knows."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from hudhud import log
+from hudhud.entity import Registry
 from mail import accounts
-from mail.accounts import Accounts
+from mail.accounts import Account, Accounts, Row
+from mail.proof import apps
+from mail.proof.known import Known
 
 _log = log.get(__name__)
 
@@ -42,3 +47,32 @@ class LiveAccounts:
         except OSError:
             return 0, 0, 0
         return state.st_mtime_ns, state.st_ino, state.st_size
+
+
+def account_of(known: Known, accounts: Accounts, registry: Registry, now: datetime) -> Account | None:
+    """The account of whom a back end knows: that of accounts.toml, else one made of what the registry says. Pure.
+
+    None where the password that was given stands there no more, where the person has left, and where there is no body.
+    Further addresses that a back end names count only within the body, and where no other account has them.
+    """
+    row = accounts.find(known.address)
+    if row is None:
+        body = None if known.stamp else registry.by_domain(_domain(known.address))
+        if body is None:
+            return None
+        account = accounts.with_delegations(Account(known.address, body.code, frozenset({known.address})), now)
+    elif not row.logs_in or not _stands(known.stamp, row, now):
+        return None
+    else:
+        account = accounts.account(row, now)
+    more = {one for one in known.addresses if accounts.find(one) in (None, row)}
+    mine = {one for one in more if (body := registry.by_domain(_domain(one))) and body.code == account.entity}
+    return replace(account, addresses=account.addresses | mine)
+
+
+def _stands(stamp: str, row: Row, now: datetime) -> bool:
+    return not stamp or stamp in (row.password, *(app.hash for app in apps.current(row, now)))
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]

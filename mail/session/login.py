@@ -14,7 +14,6 @@ from typing import Final
 
 from hudhud import log
 from hudhud.clock import Clock
-from hudhud.entity import Entity
 from hudhud.settings import Issuer as IssuerSettings
 from hudhud.settings import Settings
 from mail import accounts
@@ -28,7 +27,7 @@ from mail.proof.token import Bearer
 from mail.proof.used import Used
 from mail.proof.ways import Ways
 from mail.session.gate import Gate
-from mail.session.live import LiveAccounts
+from mail.session.live import LiveAccounts, account_of
 
 MAX_PASSWORD: Final = 1024  # octets
 CACHED: Final = 10_000  # log-ins remembered
@@ -238,24 +237,7 @@ class Login:
         return LoggedIn(account, way, known, ends)
 
     def _account(self, known: Known) -> Account | None:
-        """The account of accounts.toml, or of a person whom only another back end knows."""
-        now, registry = self._clock.now(), self._policy().registry
-        row = self._live.value.find(known.address)
-        if row is None:
-            entity = None if known.stamp else registry.by_domain(known.address.rpartition("@")[2])
-            if entity is None:
-                return None
-            mine = Account(known.address, entity.code, frozenset({known.address}))
-            account = self._live.value.with_delegations(mine, now)
-        elif not row.logs_in:
-            return None
-        else:
-            if known.stamp and known.stamp not in (row.password, *(app.hash for app in apps.current(row, now))):
-                return None
-            account = self._live.value.account(row, now)
-        more = {one for one in known.addresses if _of(registry.by_domain(one.rpartition("@")[2])) == account.entity}
-        taken = {one for one in more if self._live.value.find(one) not in (None, row)}
-        return replace(account, addresses=account.addresses | (more - taken))
+        return account_of(known, self._live.value, self._policy().registry, self._clock.now())
 
     async def _no(self, asked: Asked, began: float, mark: bytes | None) -> None:
         """Count the failure, and answer at a whole multiple of `failure_s`, whatever it took to find out."""
@@ -301,7 +283,3 @@ class Steps:
 
     def close(self) -> None:
         self._exchange.close()
-
-
-def _of(entity: Entity | None) -> str:
-    return entity.code if entity is not None else ""
