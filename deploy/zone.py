@@ -6,7 +6,7 @@ import asyncio
 import json
 import struct
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import dns.exception
 import dns.flags
@@ -55,10 +55,21 @@ def read_zone(path: Path) -> Zone:
     return {name.lower().rstrip("."): records for name, records in zone.items()}
 
 
+def failure(wire: bytes) -> bytes:
+    """SERVFAIL to one question, as wire bytes."""
+    reply = dns.message.make_response(dns.message.from_wire(wire))
+    reply.set_rcode(dns.rcode.SERVFAIL)
+    return reply.to_wire()
+
+
 class NameServer(asyncio.DatagramProtocol):
-    """UDP and TCP (RFC 1035, RFC 7766) over one zone, read again when its file changes."""
+    """UDP and TCP (RFC 1035, RFC 7766) over one zone, read again when its file changes.
+
+    `state`: "up", or how it fails from now on.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.state: Literal["up", "failing", "silent"] = "up"
         self._path = path
         self._stamp = -1
         self._zone: Zone = {}
@@ -74,15 +85,20 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport = cast("asyncio.DatagramTransport", transport)  # asyncio's own class says so only from 3.12 on
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        reply = answer(self.zone(), data)
+        reply = self._reply(data)
         if reply is not None and self._transport is not None:
             self._transport.sendto(reply, addr)
+
+    def _reply(self, wire: bytes) -> bytes | None:
+        if self.state == "silent":
+            return None
+        return answer(self.zone(), wire) if self.state == "up" else failure(wire)
 
     async def stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 (length,) = struct.unpack("!H", await asyncio.wait_for(reader.readexactly(2), 10))
-                reply = answer(self.zone(), await asyncio.wait_for(reader.readexactly(length), 10))
+                reply = self._reply(await asyncio.wait_for(reader.readexactly(length), 10))
                 if reply is None:
                     break
                 writer.write(struct.pack("!H", len(reply)) + reply)
@@ -93,9 +109,9 @@ class NameServer(asyncio.DatagramProtocol):
             writer.close()
 
 
-async def serve(path: Path, host: str, port: int) -> asyncio.Server:
-    """Answer on host:port, UDP and TCP, until the server is closed."""
-    server = NameServer(path)
+async def serve(path: Path, host: str, port: int, server: NameServer | None = None) -> asyncio.Server:
+    """Answer on host:port, UDP and TCP, until the server is closed. `server`: one whose state the caller changes."""
+    server = server or NameServer(path)
     server.zone()
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: server, local_addr=(host, port))

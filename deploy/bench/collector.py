@@ -7,6 +7,7 @@ output. With it the relay ships its events as it does in a country, and the inta
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -58,6 +59,7 @@ async def serve(order: Order) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_reader(sys.stdin, os._exit, 1)  # it says no more, it can only end: whoever started this is gone
     context = tls.server_context(Path(order.certificate), Path(order.key), client_ca=Path(order.authority))
     await loop.create_server(Session, "127.0.0.1", order.port, ssl=context)
     sys.stdout.write("ready\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -149,15 +150,30 @@ class Helper:
         await asyncio.wait_for(self.child.wait(), STOP_S)
 
 
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """A sink that runs: the file with its counters, and whether somebody answers there."""
+
+    counters: Path
+    helper: Helper
+
+    def away(self) -> None:
+        """From now on nobody answers; what is under way breaks."""
+        self.helper.child.send_signal(signal.SIGUSR1)
+
+    def back(self) -> None:
+        self.helper.child.send_signal(signal.SIGUSR2)
+
+
 @contextlib.asynccontextmanager
-async def sinking(ports: Sequence[sink.Port], folder: Path, *, arrivals: bool = False) -> AsyncIterator[Path]:
-    """A sink on these ports; the file with its counters (and beside it, with `arrivals`, sink.arrivals)."""
+async def sinking(ports: Sequence[sink.Port], folder: Path, *, arrivals: bool = False) -> AsyncIterator[Sink]:
+    """A sink on these ports, until the end of the block (with `arrivals`: sink.arrivals beside its counters)."""
     counters = folder / "sink.counters"
     order = sink.Order(tuple(ports), str(counters), str(folder / "sink.arrivals") if arrivals else "")
     helper = await Helper.start("deploy.bench.sink", order)
     try:
         await helper.line()
-        yield counters
+        yield Sink(counters, helper)
     finally:
         await helper.stop()
 
@@ -191,7 +207,12 @@ class RelayLab:
     data: Path
     settings: Settings
     relay: Program
-    counters: Path
+    sink: Sink
+    names: zone.NameServer
+
+    @property
+    def counters(self) -> Path:
+        return self.sink.counters
 
     @property
     def pids(self) -> list[int]:
@@ -229,24 +250,35 @@ class RelayLab:
 
 
 @contextlib.asynccontextmanager
-async def relaying(data: Path, settings: Settings, *, arrivals: bool = False) -> AsyncIterator[RelayLab]:
-    """The relay of a lab that was made, with name server and sink, until the end of the block."""
+async def relaying(
+    data: Path,
+    settings: Settings,
+    *,
+    arrivals: bool = False,
+    starting: contextlib.AbstractContextManager[None] | None = None,
+) -> AsyncIterator[RelayLab]:
+    """The relay of a lab that was made, with name server and sink, until the end of the block.
+
+    `starting`: what is done around its start, say to its environment.
+    """
     base = _base(settings)
     played = [sink.Port(box.port, box.protocol) for _, box in demo.mailboxes(demo.demo_registry(), base)]
     played.append(sink.Port(base.mailbox(SINK)))
-    names = await zone.serve(data / "zone.json", *split_address(settings.dns.nameservers[0]))
+    names = zone.NameServer(data / "zone.json")
+    answering = await zone.serve(data / "zone.json", *split_address(settings.dns.nameservers[0]), names)
     relay = Program("relay", ("relay", "--config", str(data / "hudhud.toml")), data)
     profile.prepare()
-    async with sinking(played, data, arrivals=arrivals) as counters, collecting(data, settings):
+    async with sinking(played, data, arrivals=arrivals) as hop, collecting(data, settings):
         try:
-            await relay.start(asyncio.Event())
-            yield RelayLab(data, settings, relay, counters)
+            with starting or contextlib.nullcontext():
+                await relay.start(asyncio.Event())
+            yield RelayLab(data, settings, relay, hop, names)
         except Problem:
             err(f"the end of the relay's log:\n{relay.log_file.read_text(errors='replace')[-LOG_SHOWN:]}")
             raise
         finally:
             await relay.stop()
-            names.close()
+            answering.close()
 
 
 def _base(settings: Settings) -> Ports:

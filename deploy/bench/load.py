@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import signal
 import ssl
 import sys
@@ -86,6 +87,7 @@ class Source:
         for _ in range(min(self.order.sessions, self.order.count)):
             self.open()
         self._loop.add_signal_handler(signal.SIGTERM, self._stop)
+        self._loop.add_reader(sys.stdin, os._exit, 1)  # it says no more, it can only end: whoever started this is gone
         ticking = self._loop.create_task(self._tick()) if self.order.rate else None
         while not self.finished.is_set():
             try:

@@ -1,8 +1,8 @@
 """A next hop that only counts: SMTP and LMTP on loopback, as little work as the protocol allows.
 
 `python -m deploy.bench.sink` reads what it shall be (`Order`, JSON) on standard input, says "ready" on standard output,
-keeps its counters in a small file that others map, and ends with SIGTERM. It can write down the Message-ID of each
-message with the monotonic second of its arrival, one a line.
+keeps its counters in a small file that others map, and ends with SIGTERM. SIGUSR1: nobody answers any more; SIGUSR2:
+it is back. It can write down the Message-ID of each message with the monotonic second of its arrival, one a line.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import mmap
+import os
 import re
 import signal
 import struct
@@ -104,8 +105,8 @@ class Counter:
 class Session(asyncio.Protocol):
     """One connection. Commands may be pipelined; replies of one read go out together."""
 
-    def __init__(self, counter: Counter, protocol: Literal["smtp", "lmtp"]) -> None:
-        self._counter, self._lmtp = counter, protocol == "lmtp"
+    def __init__(self, counter: Counter, protocol: Literal["smtp", "lmtp"], open_: set[Session]) -> None:
+        self._counter, self._lmtp, self._open = counter, protocol == "lmtp", open_
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._in_data = False
@@ -114,7 +115,16 @@ class Session(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._open.add(self)
         self._transport.write(b"220 sink\r\n")
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._open.discard(self)
+
+    def abort(self) -> None:
+        """The host is gone."""
+        if self._transport is not None:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -159,13 +169,38 @@ class Session(asyncio.Protocol):
         return b"250 2.0.0 ok\r\n"
 
 
+class Listeners:
+    """All ports together: somebody answers, or nobody does."""
+
+    def __init__(self, ports: tuple[Port, ...], counter: Counter) -> None:
+        self._ports, self._counter = ports, counter
+        self._servers: list[asyncio.Server] = []
+        self._sessions: set[Session] = set()
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        for port in self._ports:
+            made = partial(Session, self._counter, port.protocol, self._sessions)
+            self._servers.append(await loop.create_server(made, "127.0.0.1", port.number, backlog=1024))
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        for session in tuple(self._sessions):
+            session.abort()
+
+
 async def serve(order: Order, counter: Counter) -> None:
     """Stand on every port until SIGTERM."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, listeners = asyncio.Event(), Listeners(order.ports, counter)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    for port in order.ports:
-        await loop.create_server(partial(Session, counter, port.protocol), "127.0.0.1", port.number, backlog=1024)
+    loop.add_signal_handler(signal.SIGUSR1, listeners.close)
+    tasks: set[asyncio.Task[None]] = set()
+    loop.add_signal_handler(signal.SIGUSR2, lambda: tasks.add(loop.create_task(listeners.open())))
+    loop.add_reader(sys.stdin, os._exit, 1)  # it says no more, it can only end: whoever started this is gone
+    await listeners.open()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await stop.wait()

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.bench import lab, load, message, process, sink
+from deploy.bench import lab, load, process, sink
 from deploy.bench.system import found
 from deploy.programs import alive
+from deploy.soak.place import accepted, all_there, loaded
 from deploy.soak.restart import compiled
 from deploy.soak.tally import Line, lines, tally
-from hudhud.cli import err, progress
+from hudhud.cli import progress
 from hudhud.settings import split_address
 
 SESSIONS, MESSAGES = 4, 40  # of one run of smtp-source
@@ -90,6 +91,10 @@ class Abroad:
             self.taken[name] = MESSAGES if child.returncode == 0 else max(begun - SESSIONS, 0)
             await asyncio.sleep(0.1)
 
+    def complete(self, arrivals: Mapping[str, Sequence[float]]) -> bool:
+        """Whether all came that must."""
+        return all(line.good is not False for line in self.lines(arrivals))
+
     def lines(self, arrivals: Mapping[str, Sequence[float]]) -> list[Line]:
         """For the table: at least as many messages of each run came as got 250."""
         if not self.taken:
@@ -112,41 +117,29 @@ async def kill_relay(folder: Path, points: int, seed: int) -> list[Line]:
     settings = lab.make(folder, changes=SETTINGS)
     async with compiled(folder), lab.relaying(folder, settings, arrivals=True) as running:
         abroad = Abroad(split_address(settings.relay.mx[0])[1])
-        async with _loaded(running) as results, _beside(abroad):
+        async with loaded(_orders(running)) as results, _beside(abroad):
             kills = await _kill(running, points, dice)
             await asyncio.sleep(1.0)
-        accepted = [message.identity(number) for result in results for number in result.accepted]
-        arrivals = await _all_there(running, accepted, abroad)
+        wanted = accepted(results)
+        arrivals = await all_there(running, wanted, DELIVERED_S, more=abroad.complete, quiet=QUIET_S)
     refused = sum(len(result.refused) for result in results)
     broken = sum(result.broken for result in results)
     counted = ", ".join(f"{sum(k.what == what for k in kills)} {what}" for what in dict.fromkeys(WHAT))
     return [
-        Line("kills of the relay", f"{len(kills)}: {counted}"),
+        Line("kills of the relay", f"{len(kills)}: {counted} (seed {seed})"),
         Line("connections that broke, messages put off", f"{broken:,}, {refused:,}"),
-        *lines(tally(accepted, arrivals, [kill.moment for kill in kills])),
+        *lines(tally(wanted, arrivals, [kill.moment for kill in kills])),
         *abroad.lines(arrivals),
     ]
 
 
-@contextlib.asynccontextmanager
-async def _loaded(running: lab.RelayLab) -> AsyncIterator[list[load.Result]]:
-    """Clients that submit as long as the block lasts; what came of it is in the list afterwards."""
-    order = msgspec.structs.replace(running.submission(), patient=True, count=900_000_000)
-    kinds = (
+def _orders(running: lab.RelayLab) -> list[load.Order]:
+    order = running.submission()
+    return [
         msgspec.structs.replace(order, size="10k", sessions=6, rate=60.0),
-        msgspec.structs.replace(order, size="2k", sessions=4, per_session=20, rate=40.0, first=1_000_000_000),
-        msgspec.structs.replace(order, size="400k", sessions=2, rate=3.0, first=2_000_000_000),
-    )
-    helpers = [await lab.Helper.start("deploy.bench.load", kind) for kind in kinds]
-    results: list[load.Result] = []
-    try:
-        yield results
-    finally:
-        for helper in helpers:
-            helper.child.terminate()
-        for helper in helpers:
-            results.append(msgspec.json.decode(await helper.line(), type=load.Result))
-            await helper.stop()
+        msgspec.structs.replace(order, size="2k", sessions=4, per_session=20, rate=40.0),
+        msgspec.structs.replace(order, size="400k", sessions=2, rate=3.0),
+    ]
 
 
 @contextlib.asynccontextmanager
@@ -197,20 +190,3 @@ def _victims(running: lab.RelayLab, what: str, dice: random.Random) -> list[int]
     if what == "everything":
         return process.tree(supervisor)
     return [dice.choice(workers)] if workers else []
-
-
-async def _all_there(running: lab.RelayLab, accepted: Sequence[str], abroad: Abroad) -> Mapping[str, Sequence[float]]:
-    """Wait until everything has come, or too long; then a little more."""
-    loop = asyncio.get_running_loop()
-    until, path = loop.time() + DELIVERED_S, running.data / "sink.arrivals"
-    while loop.time() < until:
-        arrivals = sink.read_arrivals(path)
-        missing = sum(identity not in arrivals for identity in accepted)
-        if not missing and all(line.good is not False for line in abroad.lines(arrivals)):
-            break
-        await asyncio.sleep(0.5)
-    else:
-        err(f"after {DELIVERED_S:.0f} s {missing} messages have not come; the end of the relay's log:")
-        err(running.relay.log_file.read_text(errors="replace")[-lab.LOG_SHOWN :])
-    await asyncio.sleep(QUIET_S)
-    return sink.read_arrivals(path)

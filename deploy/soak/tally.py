@@ -75,7 +75,7 @@ def lines(tallied: Tally) -> list[Line]:
         Line("messages that got 250", f"{tallied.accepted:,}"),
         Line("of these delivered", f"{tallied.delivered:,}", tallied.delivered == tallied.accepted),
         Line("lost", f"{len(tallied.lost)}" + "".join(f" {one}" for one in tallied.lost[:5]), not tallied.lost),
-        Line("delivered though no 250 reached the client", f"{tallied.unasked:,}"),
+        Line("delivered though no 250 reached the client, and DSNs", f"{tallied.unasked:,}"),
         Line(
             "delivered more than once",
             f"{len(tallied.again)}{window} (between the next hop's 250 and our commit)" if tallied.again else "0",

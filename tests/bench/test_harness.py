@@ -79,7 +79,8 @@ async def test_the_sink_counts_what_the_load_sends(
     tmp_path: Path, free_port: int, protocol: str, per_session: int
 ) -> None:
     count = 30
-    async with lab.sinking([sink.Port(free_port)], tmp_path, arrivals=True) as counters:
+    async with lab.sinking([sink.Port(free_port)], tmp_path, arrivals=True) as standing:
+        counters = standing.counters
         order = load.Order(
             port=free_port, count=count, sessions=4, per_session=per_session, sender=SENDER, recipients=(RECIPIENT,),
             size="2k", first=100,
@@ -133,8 +134,11 @@ async def test_a_patient_load_outlives_a_server_that_goes_away(tmp_path: Path, f
     )
     helper = await lab.Helper.start("deploy.bench.load", order)
     await asyncio.sleep(0.5)
-    async with lab.sinking([sink.Port(free_port)], tmp_path) as counters:
-        assert await lab.arrived(counters, 5, 20.0) is not None
+    async with lab.sinking([sink.Port(free_port)], tmp_path) as standing:
+        assert await lab.arrived(standing.counters, 5, 20.0) is not None
+        standing.away()
+        standing.back()
+        assert await lab.arrived(standing.counters, sink.read_counts(standing.counters).messages + 5, 20.0) is not None
     helper.child.terminate()
     result = msgspec.json.decode(await helper.line(), type=load.Result)
     await helper.stop()
