@@ -278,7 +278,7 @@ def load(path: Path) -> Accounts:
 
 
 def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = ()) -> None:
-    """Writes accounts.toml at once, readable by its owner only."""
+    """Writes accounts.toml at once, readable by its owner only; AccountsError for what could not be read again."""
     lines = ["# Mail accounts. Passwords are argon2id hashes: `hudhud mail account passwd ADDRESS` sets one."]
     for one in rows:
         heading = f"account.{toml.quoted(one.address)}"
@@ -289,8 +289,10 @@ def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = (
             lines += toml.table(f"[[{heading}.app]]", msgspec.structs.asdict(app))
     for given in delegations:
         lines += ["", *toml.table("[[delegation]]", msgspec.structs.asdict(given))]
+    data = ("\n".join(lines) + "\n").encode()
+    parse(data, file=path.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    durable.replace(path, ("\n".join(lines) + "\n").encode(), mode=durable.PRIVATE)
+    durable.replace(path, data, mode=durable.PRIVATE)
 
 
 def without_apps(one: Row) -> Row:

@@ -23,4 +23,7 @@ app.command("mail.cli.account_command:account", name="account", help="Mail accou
 app.command(
     "mail.cli.checks_command:checks", name="checks", help="Content checks: list, suspend (two people), approve, resume."
 )
+app.command(
+    "mail.cli.delegate_command:delegate", name="delegate", help="Who may send as whom, until when: give, list, end."
+)
 app.command("mail.cli.exempt_command:exempt", name="exempt", help="Exemptions: request, approve, list, revoke.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -20,6 +20,7 @@ from hudhud.people import Person
 from hudhud.registry import parse_registry
 from hudhud.release import Trust
 from hudhud.settings import Settings
+from mail.cli.keeping import day_end
 from mail.cli.person import logged_in, publish, record
 from mail.cli.words import _
 from mail.exempt import Act, Exemption, Ledger, NotAllowed, Request, Status, normal_scope, release_files
@@ -47,7 +48,7 @@ def request(
     """Ask for an exemption; nothing is allowed by it until two others have approved it."""
     settings = configuration.load(config).settings
     person, now = logged_in(settings, login), SYSTEM.now()
-    asked = Exemption("", sender, recipient, now, _end(until), reason, document, person.login, max_size=max_size)
+    asked = Exemption("", sender, recipient, now, day_end(until), reason, document, person.login, max_size=max_size)
     with _told(), closing(_ledger(settings)) as ledger:
         done = ledger.request(asked, _entity(_registry(settings), sender), now)
     _record(settings, person, "exemption.request", done, reason)
@@ -147,17 +148,6 @@ def _entity(registry: Registry, sender: str) -> str:
     if entity is None:
         raise Problem(_("{sender} belongs to no public body; `hudhud registry show` lists them", sender=sender))
     return entity.code
-
-
-def _end(text: str) -> datetime:
-    """A day counts to its end, UTC."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Problem(_("{text!r} is no day; write for example 2026-12-31", text=text)) from None
-    if moment.tzinfo is not None:
-        return moment
-    return moment.replace(hour=23, minute=59, second=59, tzinfo=UTC) if len(text) == 10 else moment.replace(tzinfo=UTC)
 
 
 def _state(one: Request, now: datetime) -> str:
