@@ -6,7 +6,7 @@ No destination and no sender takes all the room: the fuller the memory, the fewe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from time import perf_counter
 from typing import Any
@@ -58,6 +58,7 @@ class Backlog:
         self._count = 0
         self._more: set[str] = set()  # domains with more on disk than there was room for
         self._agenda = Agenda(spool.domains)
+        spool.hands.in_memory = self._knows
         self._scanned_at = float("-inf")
 
     def take(self) -> float:
@@ -77,9 +78,10 @@ class Backlog:
         self._scanned_at = now
         return now + RESCAN if self._agenda.waiting else self._agenda.next(now, when)
 
-    def free(self, stored: Stored, waiting: Iterable[Waiting], due: datetime | None) -> None:
+    def free(self, stored: Stored, waiting: Sequence[Waiting], due: datetime | None) -> None:
         """These are no longer being served: their outcome is on disk. `due` is when the first of them comes again."""
         sender, wake = _sender(stored), False
+        self._spool.hands.landed(stored.number, waiting)
         for one in waiting:
             keys = self._busy[one.domain]
             keys.discard((stored.number, one.place))
@@ -97,6 +99,9 @@ class Backlog:
                 wake = True
         if wake or due is not None or self._spool.fresh.behind:
             self._spool.fresh.arrived.set()
+
+    def _knows(self, number: int, place: int, domain: str) -> bool:
+        return (number, place) in self._busy.get(domain, ()) or self._spool.fresh.unseen(number)
 
     def lane(self, hop: Hop) -> Lane:
         """The lane of a next hop."""
