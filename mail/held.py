@@ -70,8 +70,11 @@ class Held:
         clock: Clock,
         body_of: Callable[[str], str] = lambda domain: "",
         parting: Parting | None = None,
+        *,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._spool, self._clock, self._body_of, self._parting = spool, clock, body_of, parting
+        self._patience_s = patience_s
 
     async def release(
         self, queue_id: str, *, actor: str, reason: str, recipients: Collection[str] | None = None
@@ -175,7 +178,7 @@ class Held:
         late: list[NewRecipient] = []
         if to != "queued":
             hands.take_back(number, places)
-            await hands.settled(number, places, PATIENCE_S)
+            await hands.settled(number, places, self._patience_s)
             late = [one for place, one in chosen() if (number, place) in hands.sending]
         try:
             now = [(place, one) for place, one in chosen() if (number, place) not in hands.sending or to == "queued"]
@@ -183,9 +186,11 @@ class Held:
         except BaseException:
             hands.give_again(number, places)
             raise
-        hands.give_again(number, places) if to == "queued" else hands.take_back(number, places)
         if to == "queued":
+            hands.give_again(number, places)
             self._spool.fresh.wake()
+        else:
+            hands.take_back(number, places)
         return replace(act, late=tuple(shown_address(one.address) for one in late))
 
     async def _do(
