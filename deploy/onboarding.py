@@ -26,6 +26,8 @@ from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.judging import Judging
 from mail.live import LiveReleases, live_releases
 from mail.message import Message
+from mail.setup.ways import records as setup_records
+from mail.setup.ways import ways
 from mail.threads import NoThreads
 from mail.verdict import Disposition
 
@@ -33,6 +35,7 @@ DKIM_BITS = 2048  # RFC 8301
 
 say = Catalogue("deploy")
 Mark = Literal["done", "to do"]
+Kind = Literal["MX", "TXT", "SRV", "CNAME"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,10 @@ class Record:
     """A DNS record that the body publishes, and what stands there now."""
 
     name: str
-    kind: Literal["MX", "TXT"]
+    kind: Kind
     value: str
     published: bool
+    programs: bool = False  # by which mail programs find their servers
 
 
 async def walk(config: Config, code: str, shown_in: str) -> int:
@@ -66,7 +70,8 @@ async def walk(config: Config, code: str, shown_in: str) -> int:
     steps = [
         _contacts(entity, speak),
         await _server(entity, registry, settings, speak),
-        _published(records, speak),
+        _published([one for one in records if not one.programs], speak),
+        _programs(entity, [one for one in records if one.programs], speak),
         await _test_mail(entity, settings, live, speak),
         _mode(entity, live, speak),
     ]
@@ -77,7 +82,7 @@ async def walk(config: Config, code: str, shown_in: str) -> int:
     if missing:
         out(say(speak, "Records to publish:"))
         for name, kind, value in missing:
-            out(f"{name}. {kind} {value if kind == 'MX' else _quoted(value)}")
+            out(f"{name}. {kind} {_quoted(value) if kind == 'TXT' else value}")
     return Exit.DONE if all(step.mark == "done" for step in steps) else Exit.NO
 
 
@@ -104,8 +109,16 @@ def _published(records: list[Record], speak: Language) -> Step:
     return Step(say(speak, "DNS records"), "to do" if missing else "done", todo)
 
 
+def _programs(entity: Entity, records: list[Record], speak: Language) -> Step:
+    missing = sum(1 for record in records if not record.published)
+    todo = [say(speak, "{count} DNS records are not published yet", count=missing)] if missing else []
+    if entity.imap is None:
+        todo.append(say(speak, "name the body's IMAP server in the registry (imap)"))
+    return Step(say(speak, "mail programs find their servers"), "to do" if todo else "done", "; ".join(todo))
+
+
 async def dns_records(entity: Entity, settings: Settings) -> list[Record]:
-    """MX, SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 9989) and TLS-RPT (RFC 8460) of each domain of the body."""
+    """MX, SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 9989), TLS-RPT (RFC 8460), SRV (RFC 6186) of each domain."""
     resolver = LiveResolver(settings.dns)
     selector = settings.delivery.dkim_selector
     records: list[Record] = []
@@ -122,6 +135,11 @@ async def dns_records(entity: Entity, settings: Settings) -> list[Record]:
             found = await resolver.ask(name, "MX" if kind == "MX" else "TXT")
             there = not isinstance(found, str) and any(mark in text for text in found)
             records.append(Record(name, "MX" if kind == "MX" else "TXT", value, there))
+        for name, kind, value in setup_records(ways(entity, domain, settings.relay)):
+            wanted: Kind = "SRV" if kind == "SRV" else "CNAME"
+            found = await resolver.ask(name, wanted)
+            there = not isinstance(found, str) and value.rstrip(".") in (text.rstrip(".") for text in found)
+            records.append(Record(name, wanted, value, there, programs=True))
     return records
 
 

@@ -36,6 +36,10 @@ class Ports:
         return self.base + 32
 
     @property
+    def setup(self) -> int:
+        return self.base + 34
+
+    @property
     def observe(self) -> int:
         return self.base + 33
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +17,9 @@ from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
 from hudhud.entity import Entity, MailServer, Registry
 from hudhud.i18n import Language
 from hudhud.registry import FILE, parse_registry
-from hudhud.settings import Settings
+from hudhud.settings import Relay, Settings
+from mail.setup.ways import records as setup_records
+from mail.setup.ways import ways
 
 app = App(name="registry", help="The public bodies: check, show, who, import, onboard, audit.")
 CONFIG = Path(configuration.DEFAULT)
@@ -51,22 +53,31 @@ def show(code: str = "", *, config: Path = CONFIG, json: bool = False) -> int:
     json
         JSON: one object for one body, one a line for all.
     """
-    _, registry = live_registry(configuration.load(config).settings)
+    settings = configuration.load(config).settings
+    _, registry = live_registry(settings)
     if code and code not in registry.entities:
         raise Problem(f"the registry has no body with the code {code!r}; `hudhud registry show` lists them", Exit.NO)
     chosen = [registry.entities[code]] if code else list(registry.entities.values())
     if json:
         for entity in chosen:
-            out_json(_as_json(entity))
+            out_json(_as_json(entity, settings.relay))
     elif code:
         table(f"{chosen[0].name_en} · {chosen[0].name_ar}", ("what", "value"), _details(chosen[0]))
+        out("Records by which mail programs find their servers:")
+        for name, kind, value in _setup(chosen[0], settings.relay):
+            out(f"{name}. {kind} {value}")
     else:
         columns = ("code", "name", "الاسم", "domains", "networks", "next hop")
         table("Public bodies", columns, [_row(entity) for entity in chosen])
     return Exit.DONE
 
 
-def _as_json(entity: Entity) -> object:
+def _setup(entity: Entity, settings: Relay) -> Iterator[tuple[str, str, str]]:
+    for domain in entity.domains:
+        yield from setup_records(ways(entity, domain, settings))
+
+
+def _as_json(entity: Entity, settings: Relay) -> object:
     networks = [{"prefix": str(n.prefix), "class": n.kind} for n in entity.networks]
     return {
         "code": entity.code,
@@ -79,6 +90,10 @@ def _as_json(entity: Entity) -> object:
         "diwan": entity.diwan,
         "contacts": msgspec.to_builtins(entity.contacts),
         "servers": [_server(server) for server in entity.servers],
+        "imap": msgspec.to_builtins(entity.imap),
+        "setup_records": [
+            {"name": name, "type": kind, "value": value} for name, kind, value in _setup(entity, settings)
+        ],
     }
 
 
@@ -116,6 +131,7 @@ def _details(entity: Entity) -> list[tuple[str, str]]:
     rows += [("mail host", str(host)) for host in entity.mail_hosts]
     rows += [("own server", _known_by(server)) for server in entity.servers]
     rows += [("next hop", _hop(entity)), ("diwan", entity.diwan)]
+    rows += [("IMAP", f"{entity.imap.host}:{entity.imap.port}")] if entity.imap else []
     return rows + [(f"contact: {c.role}", f"{c.name} <{c.email}> {c.phone} ({c.language})") for c in entity.contacts]
 
 

@@ -46,6 +46,14 @@ class NextHop:
 
 
 @dataclass(frozen=True, slots=True)
+class Imap:
+    """Where people read their mail: TLS from the first octet (RFC 8314)."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class TlsPolicy:
     """How mail to somebody else's domain is secured; `names` may stand on the certificate beside the domain's own."""
 
@@ -87,6 +95,7 @@ class Entity:
     diwan: str
     contacts: tuple[Contact, ...]
     servers: tuple[MailServer, ...] = ()
+    imap: Imap | None = None
 
     def name(self, language: Language) -> str:
         return self.name_ar if language == "ar" else self.name_en

@@ -12,6 +12,7 @@ from hudhud import toml
 from hudhud.entity import (
     Contact,
     Entity,
+    Imap,
     Network,
     NetworkClass,
     NextHop,
@@ -43,6 +44,11 @@ class _NextHop(msgspec.Struct, forbid_unknown_fields=True):
     tls: NextHopTLS = "may"
 
 
+class _Imap(msgspec.Struct, forbid_unknown_fields=True):
+    host: str
+    port: int = 993
+
+
 class _Contact(msgspec.Struct, forbid_unknown_fields=True):
     role: Literal["security", "postmaster", "head", "diwan", "technical"]
     name: str
@@ -63,6 +69,7 @@ class _Entity(msgspec.Struct, forbid_unknown_fields=True):
     diwan: str = ""
     contacts: list[_Contact] = []
     servers: list[ServerRow] = []
+    imap: _Imap | None = None
 
 
 class _Country(msgspec.Struct, forbid_unknown_fields=True):
@@ -151,6 +158,8 @@ def _entity(reader: Reader, code: str, value: object) -> Entity:
         raise reader.error(f"{key}.next_hop", "dane needs the next hop's name, not its address (RFC 7672)")
     if row.next_hop is not None and not 0 < row.next_hop.port < 65536:
         raise reader.error(f"{key}.next_hop", f"port {row.next_hop.port} is not between 1 and 65535")
+    if row.imap is not None and not 0 < row.imap.port < 65536:
+        raise reader.error(f"{key}.imap", f"port {row.imap.port} is not between 1 and 65535")
     return Entity(
         code=code,
         name_ar=row.name_ar,
@@ -166,6 +175,7 @@ def _entity(reader: Reader, code: str, value: object) -> Entity:
         diwan=row.diwan,
         contacts=tuple(Contact(c.role, c.name, c.email, c.phone, c.language) for c in row.contacts),
         servers=read_servers(reader, f"{key}.servers", row.servers),
+        imap=Imap(reader.domain(f"{key}.imap", row.imap.host), row.imap.port) if row.imap else None,
     )
 
 

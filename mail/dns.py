@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import dns.resolver
 
 Failure = Literal["SERVFAIL", "TIMEOUT", "NXDOMAIN"]
-Kind = Literal["A", "AAAA", "MX", "TXT", "PTR", "CNAME", "TLSA"]
+Kind = Literal["A", "AAAA", "MX", "TXT", "PTR", "CNAME", "TLSA", "SRV"]
 Answer = tuple[str, ...] | Failure
 """The records as text, () where the name has none of that type, or why there is no answer.
 

@@ -29,10 +29,18 @@ from mail.node.office import Office, Server
 from mail.node.pulse import Pulse
 from mail.node.stopping import Stops
 from mail.proof import apps
+from mail.setup.served import Setup, live_registry
 from mail.tally import WORKERS
 
 RUN_FILE: Final = "relay.json"
-FIXED: Final = ("node.name", "node.data", "relay.control", "relay.observe", "spool.folder")  # only with a restart
+FIXED: Final = (
+    "node.name",
+    "node.data",
+    "relay.control",
+    "relay.observe",
+    "relay.setup",
+    "spool.folder",
+)  # only with a restart
 
 _log = log.get(__name__)
 
@@ -61,6 +69,7 @@ class Supervisor:
         self._folder = settings.path(settings.spool.folder)
         self._sockets, self._estate = Sockets(), Estate(settings)
         self._crew: list[Child] = []
+        self._setup: Setup | None = None
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
 
@@ -87,6 +96,10 @@ class Supervisor:
             if settings.relay.observe:
                 doors.append((Pulse(office.status, settings).config(), listen(settings.relay.observe)))
                 closing.callback(doors[1][1].close)
+            if settings.relay.setup:
+                self._setup = Setup(live_registry(settings), settings)
+                doors.append((self._setup.config(), listen(settings.relay.setup)))
+                closing.callback(doors[-1][1].close)
             servers = [Server(config) for config, _ in doors]
             closing.callback(settings.path("run", RUN_FILE).unlink, missing_ok=True)
             self._crew = [self._child(number) for number in range(settings.relay.workers)]
@@ -174,6 +187,7 @@ class Supervisor:
             "limits": self._limits.counters(),
             "stopped": stopped,
             "restarts": sum(child.restarts for child in self._crew),
+            "setup": dict(self._setup.counts) if self._setup is not None else {},
             **self._estate.look(),
         }
 
