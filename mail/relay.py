@@ -23,7 +23,7 @@ from mail.facts import plain
 from mail.limits import Limits
 from mail.message import Message
 from mail.session import kindness
-from mail.session.answers import slower
+from mail.session.answers import slower, unqualified
 from mail.session.grammar import MailCommand
 from mail.session.telling import Telling, subject_of
 from mail.session.transaction import Transaction
@@ -63,6 +63,8 @@ class Relay:
 
     def begin(self, client: Client, account: Account | None, mail: MailCommand) -> Transaction | Reply:
         """MAIL: a transaction, or why none may begin now."""
+        if client.listener != "mx" and (short := unqualified(mail.sender)):
+            return short
         if mail.size is not None and mail.size > self._largest(account):
             return self._oversize(client, account, mail, mail.size)
         if account is not None and account.kind == "server":
@@ -85,6 +87,8 @@ class Relay:
         """RCPT: judged by the envelope alone."""
         if not recipient.address.domain:  # RFC 5321 section 4.1.1.3: <postmaster> is this system's own
             recipient = replace(recipient, address=self._postmaster)
+        if transaction.client.listener != "mx" and (short := unqualified(recipient.address)):
+            return short
         raw = recipient.address.raw
         if raw in transaction.taken:
             return RCPT_OK  # named twice, served once

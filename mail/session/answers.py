@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mail import limits
-from mail.envelope import PathError
+from mail.envelope import Address, PathError
 from mail.session.grammar import ParameterError
 from mail.verdict import Reply
 
@@ -25,6 +25,7 @@ NO_RECIPIENT: Final = Reply(554, "5.5.1", "No recipient was taken")
 NESTED: Final = Reply(503, "5.5.1", "A transaction is open; say RSET first")
 TLS_FIRST: Final = Reply(530, "5.7.0", "Say STARTTLS first")
 AUTH_FIRST: Final = Reply(530, "5.7.0", "Log in first")
+UNQUALIFIED: Final = Reply(554, "5.1.2", "Write the whole domain: that is only a part of a name (RFC 6409 section 4.2)")
 LOGGED_IN: Final = Reply(503, "5.5.1", "You are logged in")
 TLS_ALREADY: Final = Reply(503, "5.5.1", "TLS is on already")
 CHANGED: Final = Reply(451, "4.7.1", "What you may send as has changed meanwhile; send it again")
@@ -69,6 +70,11 @@ def wrong(error: PathError | ParameterError, *, utf8: int = 553) -> Reply:
     if isinstance(error, ParameterError):
         return Reply(error.code, error.enhanced, error.problem)
     return Reply(utf8 if error.enhanced == "5.6.7" else 501, error.enhanced, str(error))
+
+
+def unqualified(address: Address) -> Reply | None:
+    """RFC 6409 section 4.2: on submission every domain of the envelope has at least two labels."""
+    return UNQUALIFIED if address.domain and "." not in address.domain else None
 
 
 def full_house(limit: str) -> Reply:
