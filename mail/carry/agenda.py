@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 
 STEP = 100  # domains looked at in one go
-WALK_SECONDS = 30.0  # between two walks over all domains, whatever was announced …
+WALK_SECONDS = 300.0  # between two walks over all domains, whatever was announced …
 WALK_SHARE = 50.0  # … or this many times what the last one took, where that is longer
 
 Walk = Callable[[str, int], Sequence[str]]

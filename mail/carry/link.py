@@ -107,7 +107,7 @@ class Link:
         if heard - state.good >= FRESH_S or (heard > state.good and (state.failed or state.cut is not None)):
             state.good, state.failed = heard, {}
         for destination, at in self._failed.items():
-            if at > state.good and len(state.failed) < MAX_FAILED:
+            if at >= state.good and len(state.failed) < MAX_FAILED:
                 state.failed.setdefault(destination, at)
         state.cuts = [one for one in state.cuts if one[1] > now - KEPT_S]
         cut = self._is_cut(state, now)
