@@ -1,12 +1,14 @@
-"""Which person stands behind a message of a body's own server, as that server says. Recorded, never trusted. Pure.
+"""Who stands behind a message, as the message says: for which role, or for whom a body's own server acts. Pure.
 
-Postfix (smtpd_sasl_authenticated_header) says it in its Received, Zimbra, Exim and others in fields of their own;
-Exchange says only that the author logged in (AuthAs: Internal), and it lets nobody else write From.
+It is recorded, never trusted: what the account may do does not change by it. Postfix
+(smtpd_sasl_authenticated_header) says it in its Received, Zimbra, Exim and others in fields of their own; Exchange says
+only that the author logged in (AuthAs: Internal), and it lets nobody else write From.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Final
 
 from mail.content import addresses
@@ -18,6 +20,21 @@ MAX: Final = 254  # characters of a name
 
 _SENDER = re.compile(rb"\(Authenticated sender:\s*([^()\s]{1,254})\s*\)", re.IGNORECASE)
 _NAME = re.compile(r"[^\s<>()\",;:\\]+")
+
+
+def told(message: Message) -> Message:
+    """The message with what it says of itself: a person's for a role that From names, a server's for a person."""
+    account = message.envelope.account
+    if account is None:
+        return message
+    if account.kind == "server":
+        known = replace(account, claimed=person(message))
+    elif account.roles:
+        authors = (address for field in message.all(b"from")[:1] for address in addresses.read(field.value).addresses)
+        known = next((account.as_role(one) for one in authors if one in account.roles), account)
+    else:
+        return message
+    return replace(message, envelope=replace(message.envelope, account=known))
 
 
 def person(message: Message) -> str:

@@ -156,7 +156,7 @@ class Relay:
             message = await asyncio.to_thread(Message.read, envelope, transaction.reference, data)
         else:
             message = Message.read(envelope, transaction.reference, data)
-        message = _told_of_itself(message)
+        message = behind.told(message)
         transaction.subject = subject_of(message) if transaction.account else ""
         if trace.loops(message, self._settings.hostname):
             return LOOP
@@ -237,11 +237,3 @@ class Relay:
         )
         edits = trace.edits(message, judgement, self._settings.authserv_id or hostname)
         await self._spool.put(message, judgement, entries, events, trace=above, edits=edits, own=notices)
-
-
-def _told_of_itself(message: Message) -> Message:
-    """With whom a body's own server says it acts for."""
-    account = message.envelope.account
-    if account is None or account.kind != "server" or not (person := behind.person(message)):
-        return message
-    return replace(message, envelope=replace(message.envelope, account=replace(account, claimed=person)))

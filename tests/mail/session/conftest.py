@@ -80,6 +80,7 @@ class Running:
     context: ssl.SSLContext  # of a client that trusts the server
     again: Again
     judge: Judge
+    accounts: LiveAccounts
     ports: dict[str, int] = field(default_factory=dict)
     password: str = PASSWORD
 
@@ -269,8 +270,9 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
             spool=spool, judge=careful, telling=telling, limits=limits,
             clock=SYSTEM, settings=relay,
         )  # fmt: skip
+        live = LiveAccounts(tmp_path / "accounts.toml")
         login = Login(
-            LiveAccounts(tmp_path / "accounts.toml"), limits, settings, SYSTEM,
+            live, limits, settings, SYSTEM,
             ways=ways.build(settings, SYSTEM), policy=lambda: rules.policy,
         )  # fmt: skip
         house = House(
@@ -286,7 +288,7 @@ def starting(tmp_path: Path, authority: trustme.CA) -> Start:
         client = ssl.create_default_context()
         authority.configure_trust(client)
         again = Again(careful, telling, clock=SYSTEM, settings=settings)
-        worker = Running(house, Door(house, server, proxies, relay.proxy_from), spool, client, again, judging)
+        worker = Running(house, Door(house, server, proxies, relay.proxy_from), spool, client, again, judging, live)
         for listener in ("mx", "submission", "submissions"):
             listening = socket.create_server(("127.0.0.1", 0))
             worker.ports[listener] = listening.getsockname()[1]

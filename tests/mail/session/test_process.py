@@ -72,12 +72,14 @@ class House:
     def pids(self) -> list[int]:
         return list(self.state().get("workers", []))
 
-    def submit(self, sender: str, recipients: list[str], data: bytes) -> dict[str, tuple[int, bytes]]:
+    def submit(
+        self, account: str, recipients: list[str], data: bytes, *, sender: str = ""
+    ) -> dict[str, tuple[int, bytes]]:
         _, port = split_address(self.settings.relay.submission[0])
         with smtplib.SMTP("localhost", port, timeout=30) as client:
             client.starttls(context=tls.client_context(self.data / "tls" / "ca.pem"))
-            client.login(sender, self.password)
-            return client.sendmail(sender, recipients, data, ["body=8bitmime"])
+            client.login(account, self.password)
+            return client.sendmail(sender or account, recipients, data, ["body=8bitmime"])
 
     def outside(self, data: bytes, recipient: str = AMAL) -> None:
         host, port = split_address(self.settings.relay.mx[0])
@@ -88,13 +90,16 @@ class House:
         folder = maildir(self.data / "mailboxes", address) / "new"
         return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.is_dir() else []
 
-    def actions(self) -> set[str]:
-        """Of every event in the shards' journals."""
-        found = set()
+    def events(self, action: str = "") -> list[dict[str, Any]]:
+        """Every event in the shards' journals, or those of one action."""
+        found: list[dict[str, Any]] = []
         for path in (self.data / "relay").glob("shard-*.db"):
             with contextlib.closing(open_readonly(path, "test")) as reader:
-                found |= {codec.decode(one.document)["event"]["action"] for one in reader.read(0, 100_000)}
-        return found
+                found += [codec.decode(one.document) for one in reader.read(0, 100_000)]
+        return [one for one in found if action in ("", one["event"]["action"])]
+
+    def actions(self) -> set[str]:
+        return {one["event"]["action"] for one in self.events()}
 
     def hudhud(self, *words: str, stdin: str = "") -> tuple[int, str]:
         done = subprocess.run(
@@ -397,6 +402,63 @@ def test_two_officers_exempt_a_correspondent_on_the_command_line(house: House) -
     revoked = ("mail", "exempt", "revoke", number, "--reason", "done", "--login", "omar")
     assert house.hudhud(*revoked, stdin=house.password + "\n")[0] == 0
     until(lambda: not passes())
+
+
+def test_when_a_person_leaves_everything_of_hers_ends_in_open_sessions_too(house: House) -> None:
+    rania, role, foreign = "rania@finance.saba.example", "minister@finance.saba.example", "bank@partner.example"
+    day = (SYSTEM.now() + timedelta(days=30)).date().isoformat()
+    assert house.hudhud("mail", "account", "role", role, "--name", "Minister")[0] == 0
+    code, text = house.hudhud(
+        "mail", "delegate", "give", role, rania, "--until", day, "--owner", "yusuf@finance.saba.example"
+    )
+    assert code == 0, text
+    asked = ("--sender", rania, "--recipient", foreign, "--until", day, "--reason", "loan", "--document", "L 8")
+    code, text = house.hudhud("mail", "exempt", "request", *asked, "--login", "rima", stdin=house.password + "\n")
+    number = text.partition(":")[0]
+    for login in ("dalia", "ziad"):
+        assert house.hudhud("mail", "exempt", "approve", number, "--login", login, stdin=house.password + "\n")[0] == 0
+
+    def by_server() -> int:
+        """What the body's own server, at its registered address, hears for her exempted correspondent."""
+        host, port = split_address(house.settings.relay.mx[0])
+        with socket.create_connection((host, port), timeout=20) as raw, raw.makefile("rwb") as talk:
+            talk.write(b"PROXY TCP4 192.0.2.45 192.0.2.10 40000 25\r\n")
+            talk.flush()
+            for line in (b"", b"HELO exchange", f"MAIL FROM:<{rania}>".encode(), f"RCPT TO:<{foreign}>".encode()):
+                if line:
+                    talk.write(line + b"\r\n")
+                    talk.flush()
+                reply = talk.readline()
+            return int(reply[:3])
+
+    until(lambda: by_server() == 250)
+    _, port = split_address(house.settings.relay.submission[0])
+    with smtplib.SMTP("localhost", port, timeout=30) as session:
+        session.starttls(context=tls.client_context(house.data / "tls" / "ca.pem"))
+        session.login(rania, house.password)
+        assert session.sendmail(role, [SALIM], letter(role, SALIM, 400)) == {}
+        assert session.sendmail(rania, [foreign], letter(rania, foreign, 401)) == {}
+        assert until(lambda: received(house, SALIM, 400)).count(b"rania") == 0  # who acted is not told to recipients
+        code, text = house.hudhud("mail", "account", "leave", rania, "--successor", AMAL, "--reason", "new post")
+        assert code == 0, text
+        assert f"passed on: {AMAL} may send as {role}" in text
+        assert "1 exemptions revoked" in text
+        with pytest.raises(smtplib.SMTPException) as gone:
+            until(lambda: session.sendmail(rania, [SALIM], letter(rania, SALIM, 402)) is None, 30)
+        assert getattr(gone.value, "smtp_code", 421) == 421
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        house.submit(rania, [SALIM], letter(rania, SALIM, 403))
+    until(lambda: by_server() == 550)
+    assert house.submit(AMAL, [SALIM], letter(role, SALIM, 404), sender=role) == {}
+    acts = [
+        (one["hudhud"]["mail"].get("account"), one["hudhud"]["mail"].get("role")) for one in house.events("accepted")
+    ]
+    assert {(rania, role), (AMAL, role)} <= set(acts)
+    _, text = house.hudhud("mail", "delegate", "list", "--json")
+    assert [(one["to"], one["role"]) for one in map(json.loads, text.splitlines())] == [(AMAL, True)]
+    assert house.hudhud("mail", "account", "leave", rania)[0] == 0  # said again, it ends what is left: nothing
+    key = SigningKey.load(house.data / "keys" / "node.key")
+    assert verify(house.data / "audit" / "accounts.chain", key.public) == []
 
 
 def test_a_killed_worker_comes_back_and_loses_nothing(house: House) -> None:
