@@ -41,6 +41,7 @@ from mail.listener import Door
 from mail.live import LiveReleases, live_releases
 from mail.nexthop import Offers
 from mail.node.draining import Covers, Other, drain
+from mail.node.orphans import wanted
 from mail.node.served import Ground, Served, serve
 from mail.node.watch import Watch
 from mail.proof import ways
@@ -226,14 +227,18 @@ async def _obey(orders: asyncio.Queue[str], covers: Covers) -> None:
 
 async def _own_shard(ground: Ground, number: int, stop: asyncio.Event) -> Served:
     """The worker's own shard, once its last owner has let it go."""
-    until = ground.clock.monotonic() + SHARD_WAIT_S
-    while True:
-        try:
-            return serve(ground, number)
-        except ShardTaken:
-            if stop.is_set() or ground.clock.monotonic() > until:
-                raise
-            await ground.clock.sleep(0.1)
+    until, asked = ground.clock.monotonic() + SHARD_WAIT_S, wanted(ground.folder, number)
+    try:
+        while True:
+            try:
+                return serve(ground, number)
+            except ShardTaken:
+                if stop.is_set() or ground.clock.monotonic() > until:
+                    raise
+                asked.touch()  # who has adopted it gives it back
+                await ground.clock.sleep(0.1)
+    finally:
+        asked.unlink(missing_ok=True)
 
 
 def _socket(text: str) -> Other:

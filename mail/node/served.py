@@ -27,6 +27,7 @@ from mail.nexthop import Ahead, Offer, Offers
 from mail.route import Hop, NoWay, Routes
 from mail.shelf import listing
 from mail.shelf.moving import Moving
+from mail.shelf.shard import set_apart
 from mail.sign import Signer
 from mail.spool import Spool, open_spool
 
@@ -139,6 +140,7 @@ class Served:
             "ages": listing.ages(self.spool.database.read, self._clock.now()),
             "sending": len(self.spool.hands.sending),
             "refused_for_room": self.spool.room.refused,
+            "set_apart": set_apart(self.ground.folder, self.spool.shard),
             "shipped": line.sent,
             "shipping_problem": line.problem,
         }

@@ -17,12 +17,12 @@ from mail.again import Again
 from mail.judging import Judging
 from mail.live import LiveReleases
 from mail.message import Message
-from mail.node.served import Ground, Served, serve
+from mail.node.orphans import Orphans
+from mail.node.served import Ground, Served
 from mail.node.stopping import Stop, Stops, over_budget
 from mail.session import servers
 from mail.session.live import LiveAccounts
 from mail.shelf import shard
-from mail.shelf.shard import ShardTaken
 from mail.suspend import Suspension
 from mail.tell.events import Teller
 from mail.verdict import Judgement
@@ -52,6 +52,7 @@ class Watch:
         self._ground, self._live, self._accounts, self._judging = ground, live, accounts, judging
         self._again, self._number, self._own = again, number, own
         self._shards: dict[int, Served] = {own.spool.shard: own}
+        self._orphans = Orphans(ground, number, self._shards)
         self._stops = Stops(ground.folder)
         self._live.stop(frozenset(self._stops.stopped))
         self._told: dict[str, Suspension] = {}
@@ -167,14 +168,7 @@ class Watch:
 
     async def _sweep(self) -> None:
         """Take shards that nobody has any more; judge again what a stopped rule held while it was being stopped."""
-        folder, workers = self._ground.folder, self._ground.settings.relay.workers
-        for number in shard.shard_numbers(folder):
-            if number >= workers and number % workers == self._number and number not in self._shards:
-                with contextlib.suppress(ShardTaken):
-                    adopted = await asyncio.to_thread(serve, self._ground, number)
-                    _log.info("adopted a shard", shard=number)
-                    self._shards[number] = adopted
-                    self._shard_group.create_task(adopted.run(self._stop))
+        await self._orphans.sweep(self._shard_group, self._stop)
         await self._judge_again(self._live.stopped)
 
     async def _judge_unjudged(self) -> None:

@@ -124,6 +124,21 @@ def shard_numbers(folder: Path) -> Iterator[int]:
     yield from sorted(int(name) for name in names if name.isdigit())
 
 
+def is_free(folder: Path, number: int) -> bool:
+    """Whether nobody owns the shard in this moment."""
+    try:
+        os.close(_lock(folder / f"shard-{number}.lock"))
+    except ShardTaken:
+        return False
+    return True
+
+
+def set_apart(folder: Path, number: int) -> list[str]:
+    """The names of that shard's files that were found damaged and kept for a person to look at."""
+    names = (path.name for path in folder.glob(f"shard-{number}.db.damaged-*"))
+    return sorted(name for name in names if not name.endswith(("-wal", "-shm")))
+
+
 def _lock(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
