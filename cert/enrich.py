@@ -54,7 +54,7 @@ def _ends(fields: dict[str, Value], registry: Registry) -> None:
         if not isinstance(address, str):
             continue
         try:
-            owner, national = registry.by_address(address), registry.is_national_address(address)
+            owner, national = registry.by_address(address), registry.is_official_address(address)
         except ValueError:
             continue
         fields.setdefault(f"hudhud.{role}.national", national)

@@ -205,9 +205,9 @@ def _hop(text: str) -> tuple[str, str]:
 
 
 def _abroad(host: str, registry: Registry) -> bool:
-    """Whether a next hop given by its address is outside the national prefixes; a name is not asked for here."""
+    """Whether a next hop given by its address is neither national nor in a body's own network; a name is not asked."""
     try:
-        return not registry.is_national_address(host)
+        return not registry.is_official_address(host)
     except ValueError:
         return False
 
@@ -248,6 +248,6 @@ async def readiness(entity: Entity, registry: Registry, mx: Mx) -> Readiness:
         hosts = await mx.addresses(domain)
         if isinstance(hosts, str):
             obstacles.append(f"{domain}: MX {hosts}")
-        elif abroad := [host for host in hosts if not registry.is_national_address(host)]:
+        elif abroad := [host for host in hosts if not registry.is_official_address(host)]:
             obstacles.append(f"{domain}: MX abroad ({', '.join(abroad[:3])})")
     return Readiness(entity.code, entity.name_en, tuple(obstacles))

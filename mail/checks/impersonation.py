@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from hudhud.entity import Entity, Registry
 from mail.content import addresses
 from mail.facts import Facts
 from mail.message import Message
@@ -15,16 +16,17 @@ NAME, RULE, VERSION = "impersonation", "H-IN-02", "1"
 
 
 def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
-    """Nothing to say of who logged in, or of a client inside the national prefixes.
+    """Nothing to say of who logged in, of a registered server, or of a client inside the national prefixes.
 
-    MAIL FROM and every reading of From count: mail programs show the one or the other. Embassies and travellers are
-    not touched: they hand in with an account.
+    MAIL FROM and every reading of From count: mail programs show the one or the other. Travellers are not touched:
+    they hand in with an account; nor is what an embassy's own network sends in the name of its body.
     """
     envelope = message.envelope
     if envelope.account is not None or not _abroad(envelope.client.ip, policy):
         return ()
-    proven = _proven(facts)
-    claimed = sorted(domain for domain in set(_claims(message, policy)) if domain != proven)
+    proven, here = _proven(facts), _embassy(envelope.client.ip, policy.registry)
+    claims = set(_claims(message, policy))
+    claimed = sorted(d for d in claims if d != proven and (here is None or policy.registry.by_domain(d) is not here))
     if not claimed:
         return ()
     told = {"claims": claimed, "client": envelope.client.ip}
@@ -50,6 +52,12 @@ def _abroad(ip: str, policy: Policy) -> bool:
     except ValueError:
         return False
     return not address.is_loopback and not policy.registry.is_national_address(address)
+
+
+def _embassy(ip: str, registry: Registry) -> Entity | None:
+    """The body whose own network abroad the client is in; a public one (its guests') is not meant."""
+    found = registry.by_address(ip)
+    return found[0] if found is not None and found[1].kind != "public" else None
 
 
 def _claims(message: Message, policy: Policy) -> Iterator[str]:

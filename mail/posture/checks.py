@@ -64,13 +64,13 @@ def judge(facts: Facts, registry: Registry) -> Posture:
 
 
 def _abroad(addresses: Iterable[str], registry: Registry) -> Iterator[str]:
-    """Those outside the national prefixes; of a prefix both its ends count."""
+    """Those outside the national prefixes and the bodies' own networks; of a prefix both its ends count."""
     for text in addresses:
         try:
             prefix = ipaddress.ip_network(text, strict=False)
         except ValueError:
             continue
-        if not (registry.is_national_address(prefix[0]) and registry.is_national_address(prefix[-1])):
+        if not (registry.is_official_address(prefix[0]) and registry.is_official_address(prefix[-1])):
             yield text
 
 

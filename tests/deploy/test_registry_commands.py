@@ -56,6 +56,14 @@ def test_an_import_shows_who_is_ready_and_changes_nothing_until_it_is_published(
     assert json.loads(capsys.readouterr().out)["entity"] == "POST"
 
 
+def test_the_own_servers_of_a_body_are_shown(config: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert hudhud(["registry", "show", "FIN", "--config", config, "--json"]) == 0
+    [server] = json.loads(capsys.readouterr().out)["servers"]
+    assert (server["name"], server["addresses"]) == ("exchange", ["192.0.2.45/32"])
+    hudhud(["registry", "show", "FIN", "--config", config])
+    assert "exchange (exchange) at 192.0.2.45/32" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_new_body_begins_in_shadow_and_is_enforced_by_an_act(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     hudhud(["registry", "onboard", "POST", "--config", config])
     assert "in shadow" in capsys.readouterr().out
