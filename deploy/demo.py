@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from msgspec.structs import replace
 
 from deploy.authority import make_authority, make_certificate, write_private
 from deploy.mailboxes import Mailbox
@@ -21,6 +22,8 @@ from hudhud.entity import Registry
 from hudhud.people import Person, Role, hash_password, write_people
 from hudhud.registry import parse_registry
 from mail import accounts
+from mail.proof import apps
+from mail.proof.scram import Keys
 from rules.ruleset import library
 
 PROGRAMS = ("relay", "intake", "desk", "console", "sensor", "mta")
@@ -102,6 +105,8 @@ def _make_accounts(data: Path, registry: Registry) -> None:
         entity = registry.by_domain(domain)
         if entity is not None:
             rows += [accounts.row(f"{local}@{domain}", entity.code, name, hashed) for local, name in people]
+    salts = apps.login_secret(data / "keys")
+    rows = [replace(row, scram=str(Keys.make(secret, apps.salt_for(row, salts)))) for row in rows]
     accounts.write(data / "accounts.toml", rows)
     write_people(
         data / "people.toml",

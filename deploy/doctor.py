@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes.util
 import os
 import shutil
@@ -14,7 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from deploy.ports import Ports
+from hudhud import config as configuration
 from hudhud.cli import Exit, out, out_json, table
+from hudhud.clock import SYSTEM
+from hudhud.settings import Settings
 
 GiB = 1024**3
 FREE_BYTES = 2 * GiB  # a lab with Elasticsearch takes about one
@@ -32,17 +36,20 @@ class Check:
     remedy: str = ""
 
 
-def doctor(*, port_base: int = 2500, json: bool = False) -> int:
+def doctor(*, port_base: int = 2500, config: Path | None = None, json: bool = False) -> int:
     """Say what is missing on this machine and how to mend it; exit code 1 where something needed is missing.
 
     Parameters
     ----------
     port_base
         The loopback ports that `hudhud up` would use are counted from here.
+    config
+        A hudhud.toml: whether it is right, and whether each back end of log-ins in it answers.
     json
         One JSON object a line.
     """
     checks = [check for look in CHECKS for check in look()] + [_ports(port_base)]
+    checks += _configuration(config) if config is not None else ()
     for check in checks if json else ():
         out_json(check)
     if not json:
@@ -106,6 +113,8 @@ def _tools() -> Iterator[Check]:
     for command, package, purpose in (
         ("mvn", "maven", "--store elastic"),
         ("swaks", "swaks", "make test"),
+        ("msmtp", "msmtp", "make test"),
+        ("slapd", "slapd", "make test"),
         ("postfix", "postfix", "make test, make bench"),
         ("dovecot", "dovecot-core", "make test"),
         ("chromium", "chromium", "make test"),
@@ -127,6 +136,29 @@ def _capture() -> Iterator[Check]:
         yield Check("live capture", "hudhud sensor watch", "missing", str(error), "a Linux kernel with AF_PACKET")
     else:
         yield Check("live capture", "hudhud sensor watch", "ok", "AF_PACKET")
+
+
+def _configuration(path: Path) -> Iterator[Check]:
+    """The file, and who is asked about passwords and tokens."""
+    try:
+        settings = configuration.load(path, files=True).settings
+    except configuration.ConfigError as error:
+        yield Check("configuration", NEEDED, "missing", str(error), "mend that line")
+        return
+    yield Check("configuration", NEEDED, "ok", str(path))
+    for name, problem in asyncio.run(_back_ends(settings)).items():
+        remedy = f"look at [auth.{name}]" if problem else ""
+        yield Check(name, "log-ins", "missing" if problem else "ok", problem or "answers", remedy)
+
+
+async def _back_ends(settings: Settings) -> dict[str, str]:
+    from mail.proof import ways
+
+    built = ways.build(settings, SYSTEM, salts=bytes(32))  # nothing is written here
+    try:
+        return await built.look()
+    finally:
+        await built.close()
 
 
 def _ports(base: int) -> Check:

@@ -87,10 +87,10 @@ class Ways:
         await asyncio.gather(*(one.close() for one in everyone))
 
 
-def build(settings: Settings, clock: Clock) -> Ways:
-    """The ways of [auth]. SecretError, KeyProblem, OSError."""
+def build(settings: Settings, clock: Clock, *, salts: bytes | None = None) -> Ways:
+    """The ways of [auth]; `salts` in the place of the node's secret, which is made. SecretError, KeyProblem, OSError."""
     auth = settings.auth
-    local = Local(apps.login_secret(settings.path("keys")), clock.now)
+    local = Local(salts or apps.login_secret(settings.path("keys")), clock.now)
     backends: dict[str, Backend] = {}
     for name, directory in auth.ldap.items():
         password = secret(settings, directory.password_file).encode() if directory.password_file else None
