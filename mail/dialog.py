@@ -19,9 +19,8 @@ from mail import limits
 from mail.envelope import NULL, Client, PathError
 from mail.limits import Limits
 from mail.relay import FAULT, Relay
-from mail.session import answers, sasl
+from mail.session import answers, reading, sasl
 from mail.session.grammar import ParameterError, parse_mail_command, parse_rcpt_command
-from mail.session.incoming import Incoming
 from mail.session.login import LoggedIn, Login
 from mail.session.servers import Servers
 from mail.session.speaker import Speaker
@@ -29,7 +28,6 @@ from mail.session.transaction import Transaction
 from mail.session.wire import Endless, HungUp, TooSlow, Wire
 from mail.verdict import Reply
 
-REST_S: Final = 10.0  # how long the end of a message that is refused already is waited for
 HEAVY: Final = 4  # messages above `memory_body_bytes` that are in memory at once, per worker
 
 _log = log.get(__name__)
@@ -199,15 +197,11 @@ class Dialog:
             self._goodbye(answers.TOO_EARLY)
         self._wire.send(answers.READY)
         settings = self._settings
-        incoming = Incoming(
-            limit=settings.max_message_bytes,
-            memory=settings.memory_body_bytes,
-            folder=self._house.folder,
-            header=settings.max_header_bytes,
-            lines=settings.max_message_lines,
-        )
+        incoming = reading.begin(settings, self._house.folder)
         try:
-            await self._read(incoming)
+            await reading.read(self._wire, incoming, settings)
+            if incoming.hit:
+                self._house.limits.hit(incoming.hit)
             large = incoming.size > settings.memory_body_bytes and incoming.problem is None
             async with self._house.heavy if large else contextlib.nullcontext():
                 if incoming.hit == limits.SIZE:
@@ -230,24 +224,6 @@ class Dialog:
             self._goodbye(answers.GONE)
         same = self._speaker.account(transaction.mail.sender) == transaction.account
         return None if same else answers.CHANGED
-
-    async def _read(self, incoming: Incoming) -> None:
-        """The message to its end. One that is refused already is waited for shortly, then refused and cut."""
-        loop, settings = asyncio.get_running_loop(), self._settings
-        until = loop.time() + settings.data_timeout_s
-        rest: bytes | None = None
-        while rest is None:
-            patience = min(settings.command_timeout_s, max(until - loop.time(), 0.0))
-            try:
-                chunk = await self._wire.chunk(min(patience, REST_S) if incoming.problem else patience)
-            except TooSlow:
-                if incoming.problem is not None:
-                    self._goodbye(incoming.problem)
-                raise
-            rest = incoming.feed(chunk)
-        if incoming.hit:
-            self._house.limits.hit(incoming.hit)
-        self._wire.unread(rest)
 
     async def _rset(self, argument: bytes) -> None:
         if argument:
