@@ -18,7 +18,10 @@ PAGE: Final = 500
 IDS: Final = 200  # queue ids in one question
 
 # What may become of a message, the last that is true tells where it lies now.
-ORDER: Final = ("refused", "deferred", "held", "accepted", "tagged", "released", "delivered", "deleted", "bounced")
+ORDER: Final = (
+    *("unjudged", "refused", "deferred", "held", "accepted", "tagged"),
+    *("released", "delivered", "deleted", "bounced"),
+)
 LATER: Final = ("released", "delivered", "deleted", "bounced")
 
 

@@ -63,6 +63,7 @@ ALERTS = (_("Time"), _("Body"), _("Severity"), _("Title"), _("Rule"))
 TIMELINE = (_("Time"), _("Who"), _("What"))
 
 BECAME = {
+    "unjudged": _("waits to be judged"),
     "refused": _("refused"),
     "deferred": _("deferred"),
     "held": _("held"),

@@ -28,7 +28,7 @@ AROUND = timedelta(days=7)  # before the first and after the last event, for mes
 
 # What becomes of a message, in its order: at the same moment the later word counts.
 _ORDER = (
-    *("refused", "reject", "deferred", "defer", "hold", "held", "tag", "tagged", "accept", "accepted"),
+    *("unjudged", "refused", "reject", "deferred", "defer", "hold", "held", "tag", "tagged", "accept", "accepted"),
     *("rejudged", "released", "bounced", "failed", "deleted", "delivered"),
 )
 _HAS_IT = frozenset({"delivered"})

@@ -76,6 +76,7 @@ DISPOSITIONS: Mapping[str, str] = {
     "defer": _("Deferred"),
     "deferred": _("Deferred"),
     "queued": _("On its way"),
+    "unjudged": _("Waits to be judged"),
     "reject": _("Refused"),
     "refused": _("Refused"),
     "released": _("Released"),
@@ -88,6 +89,8 @@ ACTIONS: Mapping[str, str] = {
     "notice": _("Notices sent"),
     "exemption-used": _("Exemptions used"),
     "rule-stopped": _("Rules stopped"),
+    "check-suspended": _("Checks suspended"),
+    "check-resumed": _("Checks resumed"),
     "rejudged": _("Judged again"),
 }
 DISPOSITION_CLASS: Mapping[str, str] = {

@@ -95,7 +95,18 @@ _SCOPE: Final = re.compile(
     r"|email\.(direction|message_id)|hudhud\.mail\.(listener|disposition|queue_id|size)|network\.(direction|transport))"
 )
 _TELLING_ACTIONS: Final = frozenset(
-    {"held", "refused", "tagged", "deferred", "bounced", "released", "rule-stopped", "exemption-used", "rejudged"}
+    {
+        "held",
+        "refused",
+        "tagged",
+        "deferred",
+        "bounced",
+        "released",
+        "rule-stopped",
+        "check-suspended",
+        "exemption-used",
+        "rejudged",
+    }
 )
 
 

@@ -75,18 +75,18 @@ async def citizen_and_answer(lab: Lab) -> list[Outcome]:
 
 
 async def unsolicited_abroad(lab: Lab) -> list[Outcome]:
-    """2. Refused at RCPT with rule and link; the notice in both languages within 30 s."""
+    """2. Refused with rule and link (at DATA: that nobody gets it is heard at once); the notice within 30 s."""
     foreign = lures.friend(lab.run)
     _, data = lab.compose(RANIA, [foreign], f"Figures {lab.run}", b"Attached.\r\n")
     sent = await asyncio.to_thread(lab.submit, RANIA, [foreign], data)
-    code, text = sent.refused.get(foreign, (0, ""))
+    code, text = sent.refused.get(foreign, sent.reply)
     link = lab.settings.relay.help_url in text
     notice = await until(lambda: lab.look(RANIA, lambda d: foreign.encode() in d), NOTICE_S)
     languages = _languages(notice or b"")
     return [
         outcome(
             "2 an official writes abroad, unsolicited",
-            "550 at RCPT, H-NAT-02",
+            "550, H-NAT-02",
             code == 550 and "H-NAT-02" in text,
             text,
         ),
@@ -111,7 +111,7 @@ def _languages(data: bytes) -> set[str]:
 
 
 async def leak_and_partial(lab: Lab) -> list[Outcome]:
-    """3. A foreign Reply-To is refused; of twelve recipients eleven are served and one is refused with the reason."""
+    """3. A foreign Reply-To is refused; of twelve recipients eleven are served and one is told of by notice."""
     headers = (f"Reply-To: private-{lab.run}@freemail.example",)
     _, data = lab.compose(RANIA, [SALIM], f"Answer me there {lab.run}", b"Please.\r\n", headers=headers)
     leaked = await asyncio.to_thread(lab.submit, RANIA, [SALIM], data)
@@ -121,7 +121,10 @@ async def leak_and_partial(lab: Lab) -> list[Outcome]:
     sent = await asyncio.to_thread(lab.submit, RANIA, [*colleagues, forbidden], data)
     served = await until(lambda: sum(1 for c in colleagues if lab.find(c, identity)) == 11 or None, DELIVERY_S)
     count = 11 if served else sum(1 for c in colleagues if lab.find(c, identity))
-    reason = sent.refused.get(forbidden, (0, ""))
+    notice = await until(
+        lambda: lab.look(RANIA, lambda d: forbidden.encode() in d and identity.encode() not in d), NOTICE_S
+    )
+    told = notice is not None and b"H-NAT-02" in notice
     return [
         outcome(
             "3 a foreign Reply-To",
@@ -130,7 +133,8 @@ async def leak_and_partial(lab: Lab) -> list[Outcome]:
             f"{leaked.reply[0]} {leaked.reply[1]}",
         ),
         outcome("3 eleven colleagues and one abroad", "eleven delivered", count == 11, f"{count} delivered"),
-        outcome("", "one refused, with the reason", "H-NAT-02" in reason[1] and len(sent.refused) == 1, reason[1]),
+        outcome("", "the whole message taken", not sent.refused and sent.accepted, f"{sent.reply[0]} {sent.reply[1]}"),
+        outcome("", "one told of by notice within 30 s, with the reason", told, "told" if told else "no notice"),
     ]
 
 
