@@ -16,6 +16,7 @@ from typing import Literal
 
 from deploy.ports import Ports
 from hudhud import config as configuration
+from hudhud import log
 from hudhud.cli import Exit, out, out_json, table
 from hudhud.clock import SYSTEM
 from hudhud.settings import Settings
@@ -146,6 +147,7 @@ def _configuration(path: Path) -> Iterator[Check]:
         yield Check("configuration", NEEDED, "missing", str(error), "mend that line")
         return
     yield Check("configuration", NEEDED, "ok", str(path))
+    log.configure("error", program="doctor")  # what a back end lacks stands in the table
     for name, problem in asyncio.run(_back_ends(settings)).items():
         remedy = f"look at [auth.{name}]" if problem else ""
         yield Check(name, "log-ins", "missing" if problem else "ok", problem or "answers", remedy)

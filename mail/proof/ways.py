@@ -88,7 +88,7 @@ class Ways:
 
 
 def build(settings: Settings, clock: Clock, *, salts: bytes | None = None) -> Ways:
-    """The ways of [auth]; `salts` in the place of the node's secret, which is made. SecretError, KeyProblem, OSError."""
+    """The ways of [auth]; `salts` instead of the node's secret, else made. SecretError, KeyProblem, OSError."""
     auth = settings.auth
     local = Local(salts or apps.login_secret(settings.path("keys")), clock.now)
     backends: dict[str, Backend] = {}
