@@ -58,7 +58,7 @@ class Moving:
             )
 
     def _messages(self, rested: int, busy: Collection[int]) -> int:
-        newest = self._database.read(_OLDEST_KEPT, (self._kept,))
+        newest = self._database.read(_OLDEST_KEPT, (max(self._kept - 1, 0),))
         until = min(newest[0][0], rested) if newest else 0
         found = [row[0] for row in self._database.read(_DONE, (self._at, until, ROWS))]
         self._at = found[-1] if len(found) == ROWS else 0
