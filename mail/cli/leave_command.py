@@ -10,10 +10,12 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from hudhud import config as configuration
+from hudhud import release
 from hudhud.cli import Exit, Problem, err, out
 from hudhud.clock import SYSTEM
 from hudhud.event import format_time
 from hudhud.i18n import Language
+from hudhud.release import Trust
 from hudhud.settings import Settings
 from mail import delegating
 from mail.accounts import Accounts, Row
@@ -21,7 +23,7 @@ from mail.cli import keeping
 from mail.cli.person import publish, record, shell
 from mail.cli.words import _
 from mail.delegating import Departure, NotAllowed
-from mail.exempt import Act, Ledger, Request, Status, release_files
+from mail.exempt import Act, Exemption, Ledger, Request, Status, parse_exemptions, release_files
 
 CONFIG: Final = Path(configuration.DEFAULT)
 KIND: Final = "exemptions"
@@ -95,16 +97,17 @@ def _say(who: str, heir: str, departure: Departure) -> None:
 def _revoke(settings: Settings, addresses: Collection[str], who: str, reason: str) -> Sequence[Request]:
     """End the person's exemptions at the desk and publish what is left; Problem where the desk is another machine."""
     path, key = settings.path("desk", "exemptions.db"), settings.path("keys", "desk.key")
-    if not path.exists():
+    if not (path.exists() and key.exists()):
+        live = _live(settings)
+        if ids := ", ".join(one.id for one in live if one.sender in addresses and one.ends > SYSTEM.now()):
+            raise Problem(
+                _("{ids}: still in force; revoke them at the desk, it is not here", ids=ids), Exit.UNAVAILABLE
+            )
         return ()
     why, now = reason or "the person has left", SYSTEM.now()
     with closing(Ledger(path)) as ledger:
         hers = [one for one in ledger.list() if one.exemption.sender in addresses and Act.REVOKE in one.moves()]
         approved = any(one.status is Status.APPROVED for one in hers)
-        if approved and not key.exists():
-            ids = ", ".join(one.exemption.id for one in hers)
-            problem = _("{ids}: still in force; revoke them at the desk, its key is not here", ids=ids)
-            raise Problem(problem, Exit.UNAVAILABLE)
         revoked = []
         for one in hers:
             after = ledger.revoke(one.exemption.id, shell(), now, why)
@@ -114,6 +117,14 @@ def _revoke(settings: Settings, addresses: Collection[str], who: str, reason: st
         if approved:
             publish(settings, KIND, release_files(ledger, now), shell(), f"{who} has left")
     return revoked
+
+
+def _live(settings: Settings) -> Sequence[Exemption]:
+    """What nodes go by now."""
+    folder = settings.path(settings.releases.folder)
+    if not release.pointer_path(folder, KIND, "enforce").exists():
+        return ()
+    return parse_exemptions(release.load(folder, KIND, Trust.of(settings.releases)).files)
 
 
 def role(
