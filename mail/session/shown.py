@@ -7,7 +7,6 @@ them may lose its mail by our asking. So here every certificate is taken, and wh
 
 from __future__ import annotations
 
-import hashlib
 import os
 import ssl
 from collections.abc import Callable
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 CHUNK: Final = 64 * 1024  # octets moved at once between OpenSSL and the loop
 RECORD_HEADER: Final = 5  # octets: type, version, length (RFC 8446 section 5.1)
@@ -92,10 +90,10 @@ class _Session:
     @property
     def shown(self) -> Shown | None:
         """The certificate of the client; None where it has shown none."""
-        found = self._connection.get_peer_certificate(as_cryptography=True)
+        found = self._connection.get_peer_certificate()
         if found is None:
             return None
-        fingerprint = hashlib.sha256(found.public_bytes(Encoding.DER)).hexdigest()
+        fingerprint = found.digest("sha256").decode().replace(":", "").lower()
         return Shown(fingerprint, () if self._doubts else _names(found))
 
     def do_handshake(self) -> None:
@@ -190,11 +188,14 @@ def _words(error: SSL.Error) -> str:
     return "; ".join(str(one[-1]) for one in found) if isinstance(found, list) and found else "TLS failed"
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    found = [str(one.value) for one in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+def _names(shown: crypto.X509) -> tuple[str, ...]:
+    """None of a certificate that cannot be read to its end: nobody loses mail by an odd one."""
+    found: list[str] = []
     try:
+        certificate = shown.to_cryptography()
+        found += [str(one.value) for one in certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
         other = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         found += other.get_values_for_type(x509.DNSName)
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         pass
     return tuple(dict.fromkeys(name.lower() for name in found))
