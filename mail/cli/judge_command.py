@@ -23,8 +23,8 @@ from mail.envelope import Client, Envelope, PathError, Recipient, parse_path
 from mail.judging import Judging
 from mail.live import demo_rules, demo_zone, live_releases
 from mail.message import Message
-from mail.policy import LiveRules
-from mail.session import servers
+from mail.policy import LiveRules, Policy
+from mail.session import kindness, servers
 from mail.threads import NoThreads, SpoolThreads, Threads
 from mail.verdict import Finding, Judgement, Reply, Verdict
 
@@ -38,6 +38,12 @@ class Asked:
 
     envelope: Envelope
     wire: bool
+    policy: Policy
+
+    def told(self, verdict: Verdict) -> dict[str, bool]:
+        """Where the live relay would not give that reply at RCPT, but tell of the recipient by notice."""
+        by_notice = verdict.reply is not None and kindness.by_notice(self.envelope, self.policy, verdict)
+        return {"by_notice": True} if by_notice else {}
 
 
 def judge(
@@ -64,7 +70,7 @@ def judge(
     threads: Threads = SpoolThreads(settings.path(settings.spool.folder)) if config else NoThreads()
     account = account or _server_at(client_ip, live)
     client = Client(client_ip, 0, helo, None, "submission" if "@" in account else "mx")
-    asked = Asked(_envelope(mail_from, rcpt or [], account, client, live), wire)
+    asked = Asked(_envelope(mail_from, rcpt or [], account, client, live), wire, live.policy)
     judging = Judging(live, resolver, threads, SYSTEM, settings)
     asyncio.run(_all(judging, asked, files, as_json=json))
 
@@ -178,14 +184,14 @@ async def _judge_one(judging: Judging, asked: Asked, raw: bytes) -> dict[str, ob
     message = Message.read(envelope, "", data)
     judgement = await judging.at_data(message, verdicts)
     took = round((time.perf_counter() - started) * 1000, 3)
-    return _object(message, judgement, verdicts, refused, took)
-
-
-def _object(
-    message: Message, judgement: Judgement, rcpt: Sequence[Verdict], refused: dict[bytes, Verdict], took: float
-) -> dict[str, object]:
-    """Design section 9; `auth` is there for what comes in from outside."""
+    answer = _object(message, judgement, refused, took)
     at_data = {v.recipient: v for v in judgement.verdicts}
+    shown = [at_data.get(v.recipient, v) for v in verdicts]
+    return answer | {"verdicts": [_verdict(one) | asked.told(one) for one in shown]}
+
+
+def _object(message: Message, judgement: Judgement, refused: dict[bytes, Verdict], took: float) -> dict[str, object]:
+    """Design section 9; `auth` is there for what comes in from outside."""
     early = [f for v in refused.values() for f in v.findings]
     auth = {"auth": _auth(judgement.auth)} if judgement.auth is not None else {}
     return {
@@ -203,7 +209,6 @@ def _object(
         ],
         "urls": list(judgement.urls),
         "findings": [_finding(f) for f in (*early, *judgement.findings)],
-        "verdicts": [_verdict(at_data.get(v.recipient, v)) for v in rcpt],
         "data_reply": _reply(judgement.data_reply),
         "lure": list(judgement.lure),
     }  # fmt: skip

@@ -22,7 +22,8 @@ def lines(path: str, answer: Mapping[str, Any]) -> Iterator[str]:
     for verdict in answer["verdicts"]:
         yield f"   {verdict['disposition'].upper():7} {visible(verdict['recipient'])}"
         if verdict["reply"]:
-            yield f"           RCPT: {_reply(verdict['reply'])}"
+            where = "by notice" if verdict.get("by_notice") else "RCPT"
+            yield f"           {where}: {_reply(verdict['reply'])}"
     yield f"   DATA:   {_reply(answer['data_reply'])}"
     if answer["findings"]:
         yield "   Findings:"

@@ -58,6 +58,7 @@ def test_the_object_is_that_of_the_design(capsys: pytest.CaptureFixture[str], le
     assert first == {"recipient": "salim@interior.saba.example", "disposition": "accept", "reply": None}
     assert second["disposition"] == "reject"
     assert set(second["reply"]) == {"code", "enhanced", "text"}
+    assert second["by_notice"] is True  # the relay takes it at RCPT and tells of it in the sender's mailbox
     assert found["data_reply"]["code"] == 250  # type: ignore[index]
 
 
