@@ -172,7 +172,7 @@ class Dispatch:
         now, first = self._clock.monotonic(), attempts[0]
         spoke, away = any(one.reached for one in attempts), all(one.reply.startswith("421") for one in attempts)
         if self._link is not None and hop.foreign and (spoke or first.stage == "connect"):
-            self._link.heard(hop.name, good=spoke)
+            self._link.heard(hop.name, good=spoke or first.status == "4.7.5")  # it answers, but not securely enough
         if first.stage == "connect" or (away and first.remote):
             lane.failed(now, first.reply)
             if lane.open:
