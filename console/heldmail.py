@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +18,7 @@ from rules.rule import THREATS, Rule
 MAX_TEXT = 20_000  # characters of a preview
 
 _MAIL = Catalogue("mail")
+_NAME = re.compile(r"\{(\w+)\}")  # in a sentence, of a fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,10 @@ def _words(found: Found, language: Language, rule: Rule | None) -> Words:
     reason = REASONS.get(found.reason)
     if reason is None:
         return Words(found, found.reason, "")
-    facts = {"header": "", "limit": "", **{name: str(value) for name, value in found.facts.items()}}
+    facts = {
+        **dict.fromkeys(_NAME.findall(reason.sentence + reason.remedy), ""),
+        **{name: str(value) for name, value in found.facts.items()},
+    }
     try:
         return Words(found, _MAIL(language, reason.sentence, **facts), _MAIL(language, reason.remedy))
     except (KeyError, IndexError):  # a sentence with a name that the facts of an older relay lack

@@ -38,11 +38,15 @@ class Relay:
     async def close(self) -> None:
         await self._client.aclose()
 
-    async def queue(self, actor: str, **filters: str | int | None) -> list[Mapping[str, Any]]:
-        """Messages of the spool, newest first. Filters: state (queued, held), sender, recipient, rule, limit."""
+    async def queue(self, actor: str, **filters: str | int | None) -> tuple[list[Mapping[str, Any]], str]:
+        """A page of messages, newest first, and the cursor that goes on behind it, "" at the end.
+
+        Filters: state (queued, held), sender, recipient, rule, limit (at most 1,000), cursor.
+        """
         asked = {name: str(value) for name, value in filters.items() if value not in (None, "")}
-        messages = (await self._ask("GET", "/v1/queue", actor, query=asked)).get("messages", [])
-        return [one for one in messages if isinstance(one, Mapping)]
+        answer = await self._ask("GET", "/v1/queue", actor, query=asked)
+        messages = [one for one in answer.get("messages", []) if isinstance(one, Mapping)]
+        return messages, str(answer.get("next") or "")
 
     async def message(self, actor: str, queue_id: str) -> Mapping[str, Any]:
         """Envelope, verdicts, findings, attempts of one message; RelayRefused 404 where there is none."""

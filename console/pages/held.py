@@ -12,29 +12,27 @@ from console.heldmail import HeldMail, entities, in_words
 from console.relay import RelayRefused
 from console.visit import Stop, Visit
 from console.words import _
+from mail.shelf.stored import parse_queue_id
 from rules.rule import Rule
 
 PAGE = 50  # messages on one page
-MAX_LISTED = 1000  # messages asked of the relay at once
+MAX_LOOKED = 5000  # messages looked through for one page, where a person may see few of them
 MAX_FACTS = 30  # of one finding
 
 
 async def queue(visit: Visit) -> Response:
     """The list, newest first."""
-    found = await listed(
+    found, after = await listed(
         visit,
+        PAGE,
+        after if parse_queue_id(after := visit.query("after")) is not None else "",
         sender=visit.query("sender"),
         recipient=visit.query("recipient"),
         rule=visit.query("rule").upper(),
-        limit=MAX_LISTED,
     )
-    start = visit.number("after", 0, MAX_LISTED)
-    after = str(start + PAGE) if len(found) > start + PAGE else ""
     return visit.page(
         "held.html",
-        messages=found[start : start + PAGE],
-        total=len(found),
-        capped=len(found) >= MAX_LISTED,
+        messages=found,
         after=after,
         entities_of=lambda mail: entities(mail, visit.house.registry.value),
         rules=_rules(visit),
@@ -68,11 +66,22 @@ async def delete(visit: Visit) -> Response:
     return visit.go("/held", done="deleted")
 
 
-async def listed(visit: Visit, **filters: str | int) -> list[HeldMail]:
-    """Held messages that the person may see; RelayDown."""
-    answers = await visit.house.relay.queue(visit.person.login, state="held", **filters)
+async def listed(visit: Visit, limit: int, after: str = "", **filters: str) -> tuple[list[HeldMail], str]:
+    """Held messages that the person may see, at most `limit`, and the cursor of what follows; RelayDown."""
     registry, scope = visit.house.registry.value, visit.scope
-    return [mail for one in answers if scope.covers(entities(mail := heldmail.read(one), registry))]
+    found: list[HeldMail] = []
+    for _look in range(MAX_LOOKED // limit):
+        answers, after = await visit.house.relay.queue(
+            visit.person.login, state="held", limit=limit, cursor=after, **filters
+        )
+        for place, one in enumerate(answers):
+            mail = heldmail.read(one)
+            found += [mail] if scope.covers(entities(mail, registry)) else []
+            if len(found) == limit:
+                return found, mail.id if place + 1 < len(answers) else after
+        if not after:
+            break
+    return found, after
 
 
 async def _found(visit: Visit) -> HeldMail:

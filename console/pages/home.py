@@ -46,6 +46,6 @@ async def _held(visit: Visit) -> int | None:
         if visit.scope.entity is None:
             held = (await visit.house.relay.status(visit.person.login)).get("held", 0)
             return held if isinstance(held, int) else None
-        return len(await listed(visit, limit=MAX_HELD))
+        return len((await listed(visit, MAX_HELD))[0])
     except (RelayDown, RelayRefused):
         return None

@@ -26,6 +26,7 @@ from mail.control import Control
 from mail.dns import LiveResolver
 from mail.envelope import Client, Envelope
 from mail.message import Message
+from mail.nexthop import Offers
 from mail.node.office import Office, Server
 from mail.node.served import Ground, Served, serve
 from mail.node.stopping import Stop, Stops
@@ -202,7 +203,10 @@ class LiveRelay:
 async def relay(settings: Settings, house: House, clock: VirtualClock) -> AsyncIterator[LiveRelay]:
     folder = settings.path(settings.spool.folder)
     key = wrapping_key(settings.path("keys", "node.key"))
-    ground = Ground(settings, clock, LiveResolver(settings.dns, clock), lambda: house.registry.value, key, folder)
+    offers = Offers(folder / "offers.bin", ttl_s=60, clock=clock)
+    ground = Ground(
+        settings, clock, LiveResolver(settings.dns, clock), lambda: house.registry.value, key, folder, offers
+    )
     served, stops, examiner = serve(ground, 0), Stops(folder), Examiner(settings.content)
     audit = Audit(
         settings.path("audit", "relay-0.chain"), SigningKey.load(settings.path("keys", "node.key")), "relay-0"
@@ -229,3 +233,4 @@ async def relay(settings: Settings, house: House, clock: VirtualClock) -> AsyncI
     await examiner.close()
     audit.close()
     served.close()
+    offers.close()

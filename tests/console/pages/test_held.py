@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -35,6 +37,21 @@ async def test_the_list_tells_who_to_whom_why_and_how_large(browser: Any, held: 
         assert word in text, word
     await browser.get("/held?sender=nobody-of-that-name")
     assert "Nothing is held" in browser.read()
+
+
+async def test_the_list_goes_on_page_by_page_however_many_are_held(browser: Any, relay: Any) -> None:
+    held = [await relay.hold() for _ in range(130)]
+    await browser.login("omar")
+    await browser.get("/held")
+    seen: list[str] = []
+    for _ in range(4):
+        seen += re.findall(r'href="/held/([^"]+)"', browser.page.text)
+        following = re.search(r'rel="next" href="([^"]+)"', browser.page.text)
+        if following is None:
+            break
+        await browser.get(unescape(following[1]))
+    assert seen == held[::-1]
+    assert (await browser.get("/held?after=nonsense")).status_code == 200
 
 
 async def test_a_message_tells_its_findings_in_words(browser: Any, held: str) -> None:
@@ -159,7 +176,7 @@ def test_a_newer_or_broken_relays_answer_can_still_be_shown() -> None:
     assert mail.received is None
     assert mail.recipients == ()
     said = in_words(mail, "en", {})
-    assert said[0].what.startswith("The message is larger than")
+    assert said[0].what.startswith("The message has")
 
 
 async def test_a_program_of_the_house_that_is_not_the_console_has_no_say(settings: Settings, held: str) -> None:
