@@ -81,6 +81,9 @@ class Taking:
         self.messages.append(data)
         return Reply(250, "2.0.0", "OK")
 
+    def oversize(self, transaction: Transaction, size: int) -> Reply:
+        return Reply(552, "5.3.4", "Too large")
+
     def end(self, transaction: Transaction) -> None: ...
 
 
