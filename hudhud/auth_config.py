@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from hudhud.entity import a_label
+from hudhud.entity import a_label, suffixes
 from hudhud.settings import Auth, Directory, Issuer, Settings
 
 ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
@@ -166,3 +166,11 @@ def _balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0 and text.startswith("(") and text.endswith(")")
+
+
+def served_by(auth: Auth, domain: str) -> str:
+    """The table that says who knows the passwords of a domain (A-label), as "ldap.fin"; "" is accounts.toml. Pure."""
+    named = {f"ldap.{name}": one.domains for name, one in auth.ldap.items()}
+    named |= {f"dovecot.{name}": one.domains for name, one in auth.dovecot.items()}
+    tables = {text if text == "*" else a_label(text): name for name, domains in named.items() for text in domains}
+    return next((tables[above] for above in (*suffixes(domain), "*") if above in tables), "")
