@@ -137,6 +137,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
             "place. Attachments grow by a third when they are sent."
         ),
     ),
+    "H-HOP-01": Explanation(
+        _("The recipient's mail server cannot take the message"),
+        _("Its size, its addresses outside ASCII or its 8-bit content are more than that server said it takes."),
+        _("It is refused at once, while you can still change it, instead of coming back later."),
+        _("Do what the refusal says: send less, use the ASCII addresses, or tell the recipient's body."),
+    ),
     "H-MIME-01": Explanation(
         _("Programs would read different contents"),
         _("The message is built so that mail programs and scanners would see different contents in it."),
