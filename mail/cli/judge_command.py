@@ -47,7 +47,9 @@ class Asked:
 
 
 def judge(
-    files: Annotated[list[Path], Parameter(help="Messages (RFC 5322); - is standard input.")],
+    files: Annotated[
+        list[Path], Parameter(help="Messages (RFC 5322); - is standard input.", allow_leading_hyphen=True)
+    ],
     *,
     mail_from: Annotated[str, Parameter(help="Envelope sender; empty for the null sender.")] = "",
     rcpt: Annotated[list[str] | None, Parameter(consume_multiple=True, help="Envelope recipients.")] = None,

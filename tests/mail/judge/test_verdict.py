@@ -7,6 +7,7 @@ from itertools import product
 
 import pytest
 
+from mail.accounts import Account
 from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.judge import judge
 from mail.tell.replies import REASONS, rcpt_reply, reply_to
@@ -19,7 +20,9 @@ D = Disposition
 def _envelope(listener: str = "submission") -> Envelope:
     recipients = tuple(Recipient(parse_path(raw, smtputf8=False)) for raw in (A, B))
     client = Client("192.0.2.50", 1, "x", None, listener)  # type: ignore[arg-type]
-    return Envelope(parse_path(b"c@finance.saba.example", smtputf8=False), recipients, client, None, datetime.now(UTC))
+    sender = parse_path(b"c@finance.saba.example", smtputf8=False)
+    account = None if listener == "mx" else Account("c@finance.saba.example", "FIN")
+    return Envelope(sender, recipients, client, account, datetime.now(UTC))
 
 
 def _finding(disposition: Disposition, recipient: bytes | None, reason: str = "foreign-recipient") -> Finding:
