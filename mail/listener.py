@@ -1,9 +1,8 @@
-"""The relay's sockets: each connection is an aiosmtpd session with our dialog on it. The one door to aiosmtpd.
+"""The relay's sockets: each connection is a Session, the Wire of the dialog that runs on it.
 
-Kept of aiosmtpd: the life of a connection, its writer and its timer. Left, because each was found to be a trap: its
-constructor (looks at every member of itself and its handler, each time), its reader and command loop (exceptions become
-500 with their text; the end of input cancels what is being stored), MAIL and RCPT (header grammar), DATA (one object a
-line), AUTH (synchronous), STARTTLS (private parts of asyncio).
+A plain protocol of the event loop. aiosmtpd stood here once; of its session nothing was left but the life of a
+connection, and that cost more than all the rest of it (docs/adr says why). Replies leave together when more input is
+waited for; one timer serves all the waits of a session.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Collection
-from typing import Any, Final
-
-from aiosmtpd.smtp import SMTP
+from functools import partial
+from typing import Final, cast
 
 from hudhud import log
 from mail import meter
@@ -38,29 +36,26 @@ BACKLOG: Final = 1024
 _log = log.get(__name__)
 
 
-class Session(SMTP):
-    """One connection: the Wire of the dialog that runs on it."""
+class Session(asyncio.Protocol):
+    """One connection."""
 
     def __init__(self, door: Door, listener: Listener) -> None:
-        self.loop = asyncio.get_running_loop()
-        asyncio.StreamReaderProtocol.__init__(
-            self, asyncio.StreamReader(loop=self.loop), self._cb_client_connected, self.loop
-        )
-        self.session = self.envelope = None
-        self.transport: Any = None
-        self._timeout_handle: Any = None
-        self._original_transport = self._tls_protocol = self._handler_coroutine = None
-        self._timeout_duration = HANDSHAKE_S
+        self.loop = door.loop
         self.ip, self.port, self.listener = "", 0, listener
         self.tls: str | None = None
         self.shown: Shown | None = None
         self._door = door
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
         self._counted = ""  # the address that this session counts for
         self._may_proxy = False
         self._input = bytearray()
         self._output = bytearray()
         self._lines = 0
-        self._more: asyncio.Future[None] | None = None
+        self._more: asyncio.Future[None] | None = None  # somebody waits for input
+        self._taken: asyncio.Future[None] | None = None  # the client does not take what we send
+        self._timer: asyncio.TimerHandle | None = None
+        self._rings = self._until = 0.0  # when the timer rings; when a wait is over (loop's clock; 0: nobody waits)
         self._ended = self._unheard = self._late = False
         self.dialog = Dialog(self, door.house)
 
@@ -111,36 +106,46 @@ class Session(SMTP):
 
     def _flush(self) -> None:
         """Replies to what was pipelined go out together, when more is waited for (RFC 2920 section 3.2)."""
-        if self._output and self.transport is not None:
-            self.transport.write(bytes(self._output))
-        self._output.clear()
+        if self._output:
+            if self._transport is not None:
+                self._transport.write(bytes(self._output))
+            self._output.clear()
 
     async def start_tls(self) -> None:
         self._flush()
+        if self._transport is None:
+            raise HungUp
         self._input.clear()  # RFC 3207 section 4.2, and the injection of commands that it is about
         try:
             secured = await self.loop.start_tls(
-                self.transport, self, self._door.tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+                self._transport, self, self._door.tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
             )
         except (ssl.SSLError, OSError) as error:
             _log.info("no TLS", ip=self.ip, problem=str(error) or type(error).__name__)
             raise HungUp from None
         if secured is None:
             raise HungUp
-        self.transport = self._transport = self._writer._transport = secured
-        self._over_ssl = True
+        self._transport = secured
         self.tls, self.shown = _version(secured), _shown(secured)
 
     # the connection
 
-    async def _handle_client(self) -> None:
-        transport = self.transport
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self.ip, self.port = str(peer[0]).partition("%")[0].removeprefix("::ffff:"), int(peer[1])
         self.tls, self.shown = _version(transport), _shown(transport)
-        behind = self._door.behind(self.ip) and self.tls is None
-        self._may_proxy = behind or (self.ip in self._door.proxies and self.tls is None)
-        self._timeout_handle.cancel()
+        self._task = self.loop.create_task(self._run())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """What is being stored is stored all the same; the next read ends the session."""
+        self._ended, self._transport = True, None
+        self._resume()
+        self._wake()
+
+    async def _run(self) -> None:
+        behind = self.tls is None and self._door.behind(self.ip)
+        self._may_proxy = behind or (self.tls is None and self.ip in self._door.proxies)
         self._door.sessions.add(self)
         try:
             if behind:  # a balancer says who it speaks for, or is not spoken to
@@ -159,13 +164,16 @@ class Session(SMTP):
             self._door.sessions.discard(self)
             self._leave()
             self._flush()
-            (self.transport or transport).close()  # when what was sent has gone
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._transport is not None:
+                self._transport.close()  # when what was sent has gone
 
     def data_received(self, data: bytes) -> None:
         self._input += data
-        if len(self._input) > UNREAD and not self._unheard:
+        if len(self._input) > UNREAD and not self._unheard and self._transport is not None:
             self._unheard = True
-            self.transport.pause_reading()
+            self._transport.pause_reading()
         self._wake()
 
     def eof_received(self) -> bool:
@@ -177,15 +185,39 @@ class Session(SMTP):
     def hang_up(self) -> None:
         """Ends the session now if it is between two commands, else before the next one."""
         self.dialog.closing = True
-        if self.dialog.idle and self.transport is not None:
+        if self.dialog.idle and self._transport is not None:
             self.send(CLOSING)
             self._flush()
-            self.transport.close()
+            self._transport.close()
 
-    def _timeout_cb(self) -> None:
+    def abort(self) -> None:
+        """Cuts the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._taken = self.loop.create_future()
+
+    def resume_writing(self) -> None:
+        self._resume()
+
+    def _resume(self) -> None:
+        if self._taken is not None and not self._taken.done():
+            self._taken.set_result(None)
+        self._taken = None
+
+    def _tick(self) -> None:
+        """The time that some wait had is over; if it is another wait by now, its time may not be."""
+        self._timer = None
+        if not self._until:
+            return
+        if (rest := self._until - self.loop.time()) > 0:
+            self._rings = self._until
+            self._timer = self.loop.call_later(rest, self._tick)
+            return
         self._late = True
-        if self._more is None and self.transport is not None:
-            self.transport.abort()  # it does not even read what we send
+        if self._more is None:
+            self.abort()  # it does not even read what we send
         self._wake()
 
     def _wake(self) -> None:
@@ -194,23 +226,28 @@ class Session(SMTP):
 
     async def _wait(self, seconds: float) -> None:
         """Until something came. HungUp where nothing can come any more, TooSlow after `seconds`."""
-        if self._ended or self.transport is None:
+        transport = self._transport
+        if self._ended or transport is None:
             raise HungUp
         if self._unheard:
             self._unheard = False
-            self.transport.resume_reading()
+            transport.resume_reading()
         self._flush()
-        self._reset_timeout(max(seconds, 0.001))
+        self._until = self.loop.time() + max(seconds, 0.001)
+        if self._timer is not None and self._rings > self._until:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None:
+            self._rings = self._until
+            self._timer = self.loop.call_later(max(seconds, 0.001), self._tick)
         try:
-            if self.transport.get_write_buffer_size() > UNSENT:
-                await self._writer.drain()
-            self._more = self.loop.create_future()
-            await self._more
-        except ConnectionError:
-            raise HungUp from None
+            if self._taken is not None:
+                await self._taken
+            if not self._late and not self._ended:
+                self._more = self.loop.create_future()
+                await self._more
         finally:
-            self._more = None
-            self._timeout_handle.cancel()
+            self._more, self._until = None, 0.0
         if self._late:
             raise TooSlow
         if self._ended and not self._input:
@@ -259,6 +296,7 @@ class Door:
     ) -> None:
         self.house, self.tls, self.proxies = house, tls, frozenset(proxies)
         self._balancers = tuple(ipaddress.ip_network(one, strict=False) for one in balancers)
+        self.loop = asyncio.get_running_loop()
         self.sessions: set[Session] = set()
         self._servers: list[asyncio.Server] = []
 
@@ -269,8 +307,8 @@ class Door:
     async def open(self, listener: Listener, listening: socket.socket) -> asyncio.Server:
         """Take connections from a listening socket; on `submissions` TLS comes first (RFC 8314)."""
         implicit = listener == "submissions"
-        server = await asyncio.get_running_loop().create_server(
-            lambda: Session(self, listener),
+        server = await self.loop.create_server(
+            partial(Session, self, listener),
             sock=listening,
             backlog=BACKLOG,
             ssl=self.tls if implicit else None,
@@ -287,14 +325,13 @@ class Door:
     async def close(self, patience_s: float) -> None:
         """Take no more connections, let each session finish its command, then cut what is left."""
         self.shut()
-        until = asyncio.get_running_loop().time() + patience_s
-        while self.sessions and asyncio.get_running_loop().time() < until:
+        until = self.loop.time() + patience_s
+        while self.sessions and self.loop.time() < until:
             for session in list(self.sessions):
                 session.hang_up()
             await asyncio.sleep(0.05)
         for session in list(self.sessions):
-            if session.transport is not None:
-                session.transport.abort()
+            session.abort()
 
 
 def _version(transport: asyncio.BaseTransport) -> str | None:
