@@ -164,6 +164,9 @@ def _original(orcpt: str, *, utf8: bool) -> str:
     """What the client gave as the original recipient, decoded (RFC 3461 section 4.2, RFC 6533 section 3)."""
     kind, _, text = orcpt.partition(";")
     text = _from_xtext(text)
+    if kind.lower() == "rfc822" and not text.isascii():  # Postfix writes UTF-8 so, as xtext
+        kind, text = "utf-8", text.encode("latin-1", "replace").decode("utf-8", "replace")
+        text = text if utf8 else _escaped(text)
     if kind.lower() == "utf-8" and utf8:
         text = _UNICODE.sub(_character, text)
     return f"Original-Recipient: {_field(kind)};{_field(text, utf8=utf8)}"

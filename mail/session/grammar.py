@@ -174,6 +174,16 @@ def _is_xtext(value: str) -> bool:
     return all(" " <= chr(int(code, 16)) <= "~" for code in _HEXCHAR.findall(value))
 
 
+def _is_utf8_xtext(value: str) -> bool:
+    """Whether it is xtext of printable UTF-8: what Postfix writes after "rfc822;" for an address outside ASCII."""
+    if _XTEXT.fullmatch(value) is None:
+        return False
+    try:
+        return _HEXCHAR.sub(lambda found: chr(int(found[1], 16)), value).encode("latin-1").decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
 def _auth(parameters: dict[str, str | None]) -> str | None:
     """RFC 4954 section 5: "<>", or a mailbox as xtext."""
     value = _value(parameters, "AUTH")
@@ -191,7 +201,7 @@ def _orcpt(parameters: dict[str, str | None], smtputf8: bool) -> str | None:
         form = _UTF8_UNITEXT if smtputf8 else _UTF8_XTEXT
         right = form.fullmatch(rest) is not None and rest.isprintable()
     else:
-        right = _ORCPT_TYPE.fullmatch(kind) is not None and _is_xtext(rest)
+        right = _ORCPT_TYPE.fullmatch(kind) is not None and (_is_xtext(rest) or (smtputf8 and _is_utf8_xtext(rest)))
     if not right or len(value) > MAX_ORCPT:
         raise ParameterError(f"ORCPT is type;xtext (RFC 3461 section 4.2) of at most {MAX_ORCPT} characters")
     return value

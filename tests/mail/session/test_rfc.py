@@ -173,6 +173,8 @@ async def test_dsn_parameters_change_no_reply(start: Any) -> None:
         ("utf-8;أمل@c.example", False, False), ("utf-8;a+b@c.example", False, False), (r"utf-8;a\b", True, False),
         (r"utf-8;\x{41}", False, False), (r"utf-8;\x{D800}", False, False), (r"utf-8;\x{110000}", False, False),
         ("utf-8;a=b", True, False), ("utf-8;\u2028", True, False), ("utf-8;", True, False), ("rfc822;أ", True, False),
+        ("rfc822;+D8+A3@c.example", True, True), ("rfc822;+D8+A3@c.example", False, False), ("rfc822;+D8", True, False),
+        ("rfc822;+C2+85", True, False),
     ],
 )  # fmt: skip
 def test_original_recipients_outside_ascii_are_written_as_rfc_6533_says(value: str, utf8: bool, right: bool) -> None:
