@@ -26,7 +26,7 @@ from mail.limits import Limits
 from mail.nexthop import Ahead, Offer, Offers
 from mail.route import Hop, NoWay, Routes
 from mail.shelf import listing
-from mail.shelf.moving import Moving
+from mail.shelf.moving import KEPT, Moving
 from mail.shelf.shard import set_apart
 from mail.sign import Signer
 from mail.spool import Spool, open_spool
@@ -150,7 +150,9 @@ class Served:
 
     async def _move(self) -> None:
         """What is done goes to its day: some of it at once, the more the less the shard has to do."""
-        moving, forget_at = Moving(self.spool.database, self.spool.shelves.days, self.ground.settings.spool), 0.0
+        settings, forget_at = self.ground.settings, 0.0
+        kept = max(KEPT, settings.budget.window)
+        moving = Moving(self.spool.database, self.spool.shelves.days, settings.spool, kept=kept)
         while True:
             before = self.spool.database.works
             await self._clock.sleep(MOVE_S)
