@@ -97,6 +97,7 @@ def rates(settings: Settings) -> Mapping[str, Rate]:
         Rate(FAULTS, MAX_FAULTS, 86_400),
         Rate(DSNS, 1, 3600),  # of these two a share is taken: one part of as many as are allowed
         Rate(DESTINATION, 1, 60),
+        _KNOWN,
     )
     return {rate.name: rate for rate in found}
 
@@ -140,44 +141,46 @@ class Limits:
 
     def take_each(self, *wanted: tuple[str, str], cost: float = 1.0) -> str | None:
         """Take from each bucket (name and key), or from none: then the name of the first that holds less, counted."""
-        with self._tally.locked():
+        with self._tally:
             return self._take_each(wanted, cost)
 
     def holds(self, name: str, key: str, cost: float = 1.0) -> bool:
         """Whether `take` would succeed; a no is counted."""
-        with self._tally.locked():
-            held = self._level(name, key)[2] >= cost
+        with self._tally:
+            held = self._level(name, key, self._now())[2] >= cost
             if not held:
                 self._hit(name)
         return held
 
     def spend(self, name: str, keys: Iterable[str]) -> None:
         """Take one from the bucket of each key, as far as it goes: what was allowed before has happened now."""
-        with self._tally.locked():
+        with self._tally:
+            now = self._now()
             for key in keys:
-                at, digest, level = self._level(name, key)
-                self._tally.fill(at, digest, max(0.0, level - 1), self._now())
+                at, digest, level = self._level(name, key, now)
+                self._tally.fill(at, digest, max(0.0, level - 1), now)
 
     def peek(self, name: str, key: str) -> float:
         """How many tokens the bucket holds. Without the lock: another worker may be writing it in this moment."""
-        return self._level(name, key)[2]
+        return self._level(name, key, self._now())[2]
 
     def know(self, key: str) -> None:
         """Remember that `key` (an account at an address) has logged in."""
-        with self._tally.locked():
-            at, digest, _ = self._level(_KNOWN.name, key)
-            self._tally.fill(at, digest, 0.0, self._now())
+        with self._tally:
+            now = self._now()
+            at, digest, _ = self._level(_KNOWN.name, key, now)
+            self._tally.fill(at, digest, 0.0, now)
 
     def known(self, key: str) -> bool:
         """Whether it did so within KNOWN_DAYS: failures of others elsewhere then do not lock it out."""
-        with self._tally.locked():
-            return self._level(_KNOWN.name, key)[2] < 1
+        with self._tally:
+            return self._level(_KNOWN.name, key, self._now())[2] < 1
 
     def enter(self, ip: str) -> str | None:
         """A session begins: None, or the name of the limit that forbids it (then it was not counted in)."""
         address, network = network_of(ip), wide_network_of(ip)
         keys, settings = self._keys(address, network), self._settings
-        with self._tally.locked():
+        with self._tally:  # one at a time on the node, so that no more come in than may
             everyone, mine, ours = self._tally.sessions(keys, settings.workers)
             if everyone >= settings.max_sessions:
                 return self._hit(SESSIONS)
@@ -192,13 +195,11 @@ class Limits:
 
     def leave(self, ip: str) -> None:
         """A session that entered ends."""
-        keys = self._keys(network_of(ip), wide_network_of(ip))
-        with self._tally.locked():
-            self._tally.add(keys, -1)
+        self._tally.add(self._keys(network_of(ip), wide_network_of(ip)), -1)
 
     def hit(self, name: str) -> None:
         """Count that a limit of another kind was hit."""
-        with self._tally.locked():
+        with self._tally:
             self._hit(name)
 
     def configure(self, settings: Settings) -> None:
@@ -207,12 +208,12 @@ class Limits:
 
     def counters(self) -> dict[str, int]:
         """How often each limit was hit since the file was made."""
-        with self._tally.locked():
+        with self._tally:
             return {name: self._tally.counted(place) for place, name in enumerate(NAMES)}
 
     def sessions(self) -> int:
         """Open on the node now."""
-        with self._tally.locked():
+        with self._tally:
             return self._tally.sessions((), self._settings.workers)[0]
 
     def close(self) -> None:
@@ -233,20 +234,23 @@ class Limits:
     def _keys(self, address: str, network: str) -> tuple[bytes, bytes]:
         return self._tally.key(address), self._tally.key(f"network\0{network}")
 
-    def _level(self, name: str, key: str) -> tuple[int, bytes, float]:
+    def _level(self, name: str, key: str, now: float) -> tuple[int, bytes, float]:
         """Where the bucket lies, what stands there for its key, how much it holds."""
-        rate = _KNOWN if name == _KNOWN.name else self._rates[name]
+        rate = self._rates[name]
         digest = self._tally.key(f"{name}\0{key}")
-        at, level = self._tally.bucket(digest, rate.amount, rate.seconds, self._now())
+        at, level = self._tally.bucket(digest, rate.amount, rate.seconds, now)
         return at, digest, level
 
     def _take_each(self, wanted: Iterable[tuple[str, str]], cost: float) -> str | None:
+        now, before = self._now(), list[tuple[int, bytes, float]]()
         for name, key in wanted:
-            if self._level(name, key)[2] < cost:
+            at, digest, level = self._level(name, key, now)
+            if level < cost:
+                for taken in reversed(before):  # from none, then
+                    self._tally.fill(*taken, now)
                 return self._hit(name)
-        for name, key in wanted:  # looked up again: two that are new may have been shown the same free place
-            at, digest, level = self._level(name, key)
-            self._tally.fill(at, digest, level - cost, self._now())
+            before.append((at, digest, level))
+            self._tally.fill(at, digest, level - cost, now)
         return None
 
     def _hit(self, name: str) -> str:

@@ -7,15 +7,16 @@ only. What is counted, and how much is too much, is in mail/limits.py.
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import mmap
 import os
 import secrets
 import struct
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 MAGIC: Final = b"hudhud limits 2\0"
@@ -24,6 +25,7 @@ COUNTERS: Final = 64
 BUCKETS: Final = 65_536  # keys remembered at once; past it the one that was longest quiet is forgotten
 WINDOW: Final = 16  # slots in which a key may lie
 WORKERS: Final = 64  # per node
+KEYS: Final = 4096  # texts whose hash a worker remembers
 SESSION_SLOTS: Final = 2048  # different keys that one worker can count sessions of at once
 
 _COUNTER = struct.Struct("<Q")
@@ -41,7 +43,7 @@ class Tally:
     """The file at `path`, made when it is not there or not ours. `worker` is below WORKERS and its own; None reads.
 
     Opening it as a worker forgets the sessions that the last worker of that number left behind. Whoever changes
-    something does so inside `locked`. Any thread.
+    something but its sessions does so in a `with` of it. Any thread; sessions are for one thread of the worker.
     """
 
     def __init__(self, path: Path, worker: int | None) -> None:
@@ -56,19 +58,27 @@ class Tally:
         except BaseException:
             os.close(self._file)
             raise
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Nobody else on the node changes anything meanwhile."""
-        with self._gate:  # the lock of a file is the process's, not the thread's
-            fcntl.lockf(self._file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._file, fcntl.LOCK_UN)
-
-    def key(self, text: str) -> bytes:
+        self.key: Callable[[str], bytes] = functools.lru_cache(KEYS)(self._digest)
         """What stands in the file for a text."""
+
+    def __enter__(self) -> None:
+        """Nobody else on the node changes buckets and counters meanwhile."""
+        self._gate.acquire()  # the lock of a file is the process's, not the thread's
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX)
+        except BaseException:
+            self._gate.release()
+            raise
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
+        finally:
+            self._gate.release()
+
+    def _digest(self, text: str) -> bytes:
         return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16, key=self._salt).digest()
 
     def close(self) -> None:
@@ -93,18 +103,17 @@ class Tally:
 
     def bucket(self, key: bytes, amount: float, seconds: float, now: float) -> tuple[int, float]:
         """Where the bucket lies or may lie, and how many tokens it holds now: full where it was never used."""
-        first = int.from_bytes(key[:4], "little") % (BUCKETS - WINDOW)
-        quiet, quiet_since = first, float("inf")
-        for slot in range(first, first + WINDOW):
-            at = _BUCKETS_AT + slot * _BUCKET.size
-            found, tokens, when = _BUCKET.unpack_from(self._map, at)
-            if found == key:
-                if when > now:  # the clock went back: nothing is given for that, and it fills from now on
-                    _BUCKET.pack_into(self._map, at, key, tokens, now)
-                return at, min(amount, tokens + max(0.0, now - when) * amount / seconds)
-            if when < quiet_since:
-                quiet, quiet_since = slot, when
-        return _BUCKETS_AT + quiet * _BUCKET.size, amount
+        first = _BUCKETS_AT + int.from_bytes(key[:4], "little") % (BUCKETS - WINDOW) * _BUCKET.size
+        at = _found(self._map, key, first, _BUCKET.size)
+        if at < 0:
+            window = self._map[first : first + WINDOW * _BUCKET.size]
+            times = [when for _, _, when in _BUCKET.iter_unpack(window)]
+            return first + times.index(min(times)) * _BUCKET.size, amount
+        _, tokens, when = _BUCKET.unpack_from(self._map, at)
+        if when > now:  # the clock went back: nothing is given for that, and it fills from now on
+            _BUCKET.pack_into(self._map, at, key, tokens, now)
+            return at, min(amount, tokens)
+        return at, min(amount, tokens + (now - when) * amount / seconds)
 
     def fill(self, at: int, key: bytes, tokens: float, now: float) -> None:
         """The bucket at `at` is this key's and holds so many tokens."""
@@ -113,15 +122,16 @@ class Tally:
     # sessions
 
     def sessions(self, keys: Sequence[bytes], workers: int) -> list[int]:
-        """How many are open on the node: of everyone, then of each key."""
+        """How many are open on the node: of everyone, then of each key. A worker's part is written by itself alone."""
         found = [0] * (len(keys) + 1)
         for worker in range(min(workers, WORKERS)):
             region = _SESSIONS_AT + worker * _REGION
             here = int(_SESSION.unpack_from(self._map, region)[1])
-            found[0] += here
             if here:
+                found[0] += here
                 for place, key in enumerate(keys, 1):
-                    found[place] += next((n for _, one, n in self._window(region, key[:8]) if one == key[:8]), 0)
+                    at = _found(self._map, key[:8], _first(region, key), _SESSION.size)
+                    found[place] += _SESSION.unpack_from(self._map, at)[1] if at >= 0 else 0
         return found
 
     def add(self, keys: Sequence[bytes], step: int) -> None:
@@ -130,19 +140,15 @@ class Tally:
         region = _SESSIONS_AT + self._worker * _REGION
         everyone = int(_SESSION.unpack_from(self._map, region)[1])
         _SESSION.pack_into(self._map, region, _SUM, max(0, everyone + step))
-        for key in (key[:8] for key in keys):
-            slots = list(self._window(region, key))
-            at, _, count = next(
-                (s for s in slots if s[1] == key and s[2]), next((s for s in slots if not s[2]), (0, _SUM, 0))
-            )
-            if at and count + step >= 0:  # a full window counts for everyone only
-                _SESSION.pack_into(self._map, at, key, count + step)
-
-    def _window(self, region: int, key: bytes) -> Iterator[tuple[int, bytes, int]]:
-        first = int.from_bytes(key[:4], "little") % (SESSION_SLOTS - WINDOW)
-        for slot in range(first, first + WINDOW):
-            at = region + (slot + 1) * _SESSION.size
-            yield (at, *_SESSION.unpack_from(self._map, at))
+        for key in keys:
+            first = _first(region, key)
+            at = _found(self._map, key[:8], first, _SESSION.size)
+            count = int(_SESSION.unpack_from(self._map, at)[1]) if at >= 0 else 0
+            if not count:  # a key stays in its slot until another needs the place
+                window = _SESSION.iter_unpack(self._map[first : first + WINDOW * _SESSION.size])
+                at = next((first + n * _SESSION.size for n, (_, used) in enumerate(window) if not used), -1)
+            if at >= 0 and count + step >= 0:  # a full window counts for everyone only
+                _SESSION.pack_into(self._map, at, key[:8] if count + step else _SUM, count + step)
 
     def _open(self) -> mmap.mmap:
         fcntl.lockf(self._file, fcntl.LOCK_EX)
@@ -159,3 +165,16 @@ class Tally:
             return mapped
         finally:
             fcntl.lockf(self._file, fcntl.LOCK_UN)
+
+
+def _first(region: int, key: bytes) -> int:
+    """Where the window of a session's key begins."""
+    return region + (1 + int.from_bytes(key[:4], "little") % (SESSION_SLOTS - WINDOW)) * _SESSION.size
+
+
+def _found(mapped: mmap.mmap, key: bytes, first: int, size: int) -> int:
+    """Where in the window that begins at `first` a slot of that size begins with the key; -1 for nowhere."""
+    end, at = first + WINDOW * size, first
+    while (at := mapped.find(key, at, end)) >= 0 and (at - first) % size:
+        at += 1
+    return at
