@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mail.content import decode
 from mail.content.fields import Head, read_head
 from mail.content.magic import is_text
 
+SPLIT_BYTES = 256 * 1024  # a larger text is looked at line by line
 MESSAGE_TYPES = frozenset({"message/rfc822", "message/global", "message/news"})
 
 _HEADER_LINE = re.compile(rb"[!-9;-~]+[ \t]*:")
@@ -178,7 +179,7 @@ def worth_carving(data: bytes) -> bool:
     if any(needle in data for needle in _CARVED) or data[:6].lower() == b"begin ":
         return True
     long = 0
-    for line in data.split(b"\n"):
+    for line in data.split(b"\n") if len(data) <= SPLIT_BYTES else _lines(data):
         if len(line) >= 40 and ((b" " not in line and b"<" not in line) or len(line) > 1000):
             long += 1
             if long > 1 or len(line) > 1000:
@@ -186,3 +187,12 @@ def worth_carving(data: bytes) -> bool:
         elif line.strip():
             long = 0
     return False
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    """One at a time: a list of them takes many times their octets."""
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        yield data[start:end]
+        start = end + 1
+    yield data[start:]
