@@ -362,7 +362,7 @@ def test_a_rule_that_holds_too_much_stops_itself_and_what_it_held_goes_out(house
 
 def test_two_officers_exempt_a_correspondent_on_the_command_line(house: House) -> None:
     yusuf, foreign = "yusuf@finance.saba.example", "treaty@partner.example"
-    with pytest.raises(smtplib.SMTPRecipientsRefused):
+    with pytest.raises(smtplib.SMTPDataError):
         house.submit(yusuf, [foreign], letter(yusuf, foreign, 300))
     asked = (
         "--sender",
@@ -392,7 +392,7 @@ def test_two_officers_exempt_a_correspondent_on_the_command_line(house: House) -
     assert json.loads(text)["approvers"] == ["dalia", "ziad"]
 
     def passes() -> bool:
-        with contextlib.suppress(smtplib.SMTPRecipientsRefused):
+        with contextlib.suppress(smtplib.SMTPException):
             return house.submit(yusuf, [foreign], letter(yusuf, foreign, 301)) == {}
         return False
 
