@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from deploy.bench import haraka
+from deploy.bench.system import found as installed
 from deploy.ports import Ports
 from hudhud import config as configuration
 from hudhud import log
@@ -24,6 +26,7 @@ from hudhud.settings import Settings
 GiB = 1024**3
 FREE_BYTES = 2 * GiB  # a lab with Elasticsearch takes about one
 NEEDED = "needed"
+PEERS = "make bench ARGS='relay --peers'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,23 @@ def _tools() -> Iterator[Check]:
         yield Check(command, purpose, state, path or "", "" if path else f"apt install {package}")
 
 
+def _peers() -> Iterator[Check]:
+    """What `hudhud bench relay --peers` compares with; each that is missing is left out of the comparison."""
+    for command, how in (
+        ("rspamd", "apt install rspamd"),
+        ("redis-server", "apt install redis-server"),
+        ("node", "apt install nodejs npm"),
+        ("haraka", "npm install --global Haraka haraka-plugin-dkim"),
+    ):
+        path = installed(command)
+        remedy = "" if path else f"{how} (all peers, as root: bash tests/install.sh peers)"
+        yield Check(command, PEERS, "ok" if path else "missing", path or "", remedy)
+    if installed("haraka") and haraka.package() is None:
+        yield Check("haraka-plugin-dkim", PEERS, "missing", "", "npm install --global haraka-plugin-dkim")
+    if os.geteuid() != 0:
+        yield Check("root", PEERS, "missing", f"uid {os.geteuid()}", "Postfix and Rspamd start only as root")
+
+
 def _capture() -> Iterator[Check]:
     try:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)):
@@ -178,4 +198,4 @@ def _taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_python, _libraries, _machine, _java, _tools, _capture)
+CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (_python, _libraries, _machine, _java, _tools, _peers, _capture)

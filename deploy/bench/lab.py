@@ -46,15 +46,32 @@ NO_LIMITS: Mapping[str, int] = {
 }
 
 
+_RESERVED: list[socket.socket] = []  # by this process, as long as it lives
+
+
 def free_ports() -> Ports:
-    """A base from which all ports of a lab are free on loopback now."""
-    for _ in range(100):
-        ports = Ports(random.randrange(12_000, 30_000, 200))  # noqa: S311 - any will do
+    """A base from which all ports of a lab are free on loopback now, and which no other process gets from here."""
+    bases = list(range(10_000, 32_000, 200))  # below those that the kernel gives to outgoing connections
+    random.shuffle(bases)
+    for base in bases:
+        ports = Ports(base)
         numbers = [ports.mx, ports.submission, ports.submissions, ports.control, ports.intake, ports.console]
         numbers += [ports.dns, ports.elastic, *(ports.mailbox(n) for n in range(12))]
-        if all(map(is_free, numbers)):
+        if all(map(is_free, numbers)) and _reserved(base):
             return ports
     raise Problem("no free ports on loopback", Exit.UNAVAILABLE)
+
+
+def _reserved(base: int) -> bool:
+    """Whether the base is ours now: an abstract socket's name is taken once, and is free when its process has ended."""
+    holder = socket.socket(socket.AF_UNIX)
+    try:
+        holder.bind(f"\0hudhud-ports-{base}")
+    except OSError:
+        holder.close()
+        return False
+    _RESERVED.append(holder)
+    return True
 
 
 def free_port() -> int:

@@ -35,3 +35,14 @@ def test_a_back_end_that_does_not_answer_is_named(tmp_path: Path, capsys: pytest
     assert found["ldap.fin"]["state"] == "missing"
     assert "[auth.ldap.fin]" in found["ldap.fin"]["remedy"]
     assert not (tmp_path / "var" / "keys").exists()
+
+
+def test_what_the_comparison_needs_is_named_with_a_remedy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.doctor.installed", lambda command: None)
+    doctor(json=True)
+    found = told(capsys)
+    for what in ("rspamd", "redis-server", "node", "haraka"):
+        assert found[what]["state"] == "missing"
+        assert "tests/install.sh peers" in found[what]["remedy"]
