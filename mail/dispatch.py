@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
@@ -66,6 +66,7 @@ class Dispatch:
             spool, routes, signer, clock=clock, limits=settings.delivery, later=self._later, no_way=self._no_way
         )
         self._context = copy_context()
+        spool.hands.try_again = self._try_again
         self._active = self._flying = 0
         self._expire_at = 0.0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -213,6 +214,12 @@ class Dispatch:
                 await self._spool.hurry(domain, limit)
         except SpoolFull:
             return  # they come when their time comes
+
+    def _try_again(self, domains: Collection[str]) -> None:
+        """A person wants it: next hops of these domains that rest are probed at once."""
+        for lane in self._backlog.lanes.values():
+            if lane.open and not lane.domains.isdisjoint(domains):
+                lane.rests_until = 0.0
 
     def _watch_link(self) -> None:
         if self._link is not None and self._link.watch():

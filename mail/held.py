@@ -105,7 +105,7 @@ class Held:
         return await self._move(Why("resumed", actor, reason), queue_id, ("held",), "queued", None)
 
     async def retry(self, queue_id: str) -> Act:
-        """Whoever still waits, for delivery or for another judgement, is due now."""
+        """Whoever still waits, for delivery or for another judgement, is due now, even where the next hop rests."""
         number, stored = self._stored(queue_id)
         if stored is None:
             return Act(queue_id, ())
@@ -118,6 +118,7 @@ class Held:
 
         if places or later:
             await self._spool.commit(work)
+            self._spool.hands.try_again({one.domain for one in stored.waiting})
             self._spool.fresh.wake()
         return Act(queue_id, tuple(map(shown_address, (*(one.address for one in stored.waiting), *later))))
 

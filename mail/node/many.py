@@ -34,7 +34,7 @@ SHOWN: Final = 20  # queue ids and domains that a preview names
 STATES: Final[Mapping[Name, tuple[State, ...]]] = {
     "hold": ("queued",),
     "resume": ("held",),
-    "retry": ("queued",),
+    "retry": ("queued", "unjudged"),
     "release": ("held",),
     "delete": LIVE,
 }

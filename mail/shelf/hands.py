@@ -19,9 +19,11 @@ Places = Collection[tuple[int, str]]  # a message's recipients: place and domain
 
 
 class Hands:
-    """One shard's. `in_memory(number, place, domain)` says whether dispatch knows of a recipient; it sets it."""
+    """One shard's. Dispatch sets both: `in_memory(number, place, domain)` says whether it knows of a recipient, and
+    `try_again(domains)` lets it try next hops now that rest because they did not answer."""
 
     def __init__(self) -> None:
+        self.try_again: Callable[[Collection[str]], None] = lambda domains: None
         self.in_memory: Callable[[int, int, str], bool] = lambda number, place, domain: False
         self.sending: set[Key] = set()
         self._back: set[Key] = set()

@@ -81,6 +81,19 @@ async def test_held_between_two_attempts_it_stays_held(house, hop) -> None:
     assert len(sink.messages) == 1
 
 
+async def test_a_persons_retry_does_not_wait_until_a_silent_next_hop_has_rested(house, hop) -> None:
+    house.start()
+    first = await house.put("salim@interior.saba.example")
+    async with asyncio.timeout(10):
+        while not house.dispatch.status()["not_answering"]:
+            await house.held.retry(first)
+            await asyncio.sleep(0.05)
+    sink = await hop()
+    await house.held.retry(first)
+    await house.until(first, "delivered")
+    assert len(sink.messages) == 1
+
+
 async def test_what_a_rule_holds_is_not_resumed(house) -> None:
     queue_id = await house.put("salim@interior.saba.example", state="held")
     assert (await house.held.resume(queue_id, **WHO)).recipients == ()
