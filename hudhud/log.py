@@ -7,8 +7,10 @@ import sys
 from contextlib import AbstractContextManager
 from typing import Protocol, cast
 
+import msgspec
 import structlog
 
+_encoder = msgspec.json.Encoder(enc_hook=repr)
 _SECRET_NAMES = frozenset({"password", "secret", "token", "authorization", "cookie", "private_key"})
 
 
@@ -29,11 +31,16 @@ def _hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDi
     return event
 
 
+def _json(event: structlog.typing.EventDict, **_: object) -> str:
+    """One line; what JSON does not hold stands as Python shows it."""
+    return _encoder.encode(event).decode()
+
+
 def configure(level: str = "info", *, json: bool | None = None, program: str = "") -> None:
     """Send logs from `level` up to standard error: JSON lines unless it is a terminal; `program` stands on each."""
     as_json = not sys.stderr.isatty() if json is None else json
     shown: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False) if as_json else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer(serializer=_json) if as_json else structlog.dev.ConsoleRenderer()
     )
     trace = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(

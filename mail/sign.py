@@ -7,9 +7,10 @@ by runs, and the bytes of the message are never touched. Tests hold it against d
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import getaddresses
 from pathlib import Path
@@ -28,6 +29,7 @@ OVERSIGNED = (
     *("from", "to", "cc", "subject", "date", "message-id", "reply-to", "in-reply-to", "references", "sender"),
     *("mime-version", "content-type", "content-transfer-encoding"),
 )
+_OVERSIGNED = tuple(name.encode() for name in OVERSIGNED)
 RSA_BITS = 2048  # RFC 8301 section 3.2: at least 1024, better 2048; larger keys do not fit one DNS string
 
 _UNFOLDED = re.compile(rb"\r\n(?![ \t])")
@@ -78,12 +80,13 @@ class Signer:
 
     def sign(self, head: bytes, body: bytes) -> bytes:
         """DKIM-Signature fields to stand before `head` (a header with its last CRLF); b"" without a key for From."""
-        domain = from_domain(head)
+        found = _by_name(head)
+        domain = _domain_of(found.get(b"from", (b"",))[0])
         keys = self.keys(domain) if domain else ()
         if not keys:
             return b""
         body_hash = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())
-        names, signed = _chosen(head)
+        names, signed = _chosen(found)
         moment = int(self._clock.now().timestamp())
         return b"".join(_field(key, names, signed, body_hash, moment) for key in keys)
 
@@ -104,26 +107,32 @@ def _field(key: Key, names: bytes, signed: bytes, body_hash: bytes, moment: int)
     return unsigned + folded + b"\r\n"
 
 
-def _chosen(head: bytes) -> tuple[bytes, bytes]:
-    """The h= names and the canonical fields they stand for, from the last of each name up (RFC 6376 section 5.4.2)."""
+def _by_name(head: bytes) -> Mapping[bytes, Sequence[bytes]]:
+    """The fields of a header by their names in lower case, in order."""
     found: dict[bytes, list[bytes]] = {}
     for field in fields(head):
         found.setdefault(field[: field.find(b":")].strip().lower(), []).append(field)
-    names: list[bytes] = []
-    signed: list[bytes] = []
-    for text in OVERSIGNED:
-        name = text.encode()
-        mine = found.get(name, [])
-        names += [name] * (len(mine) + 1)
-        signed += [relaxed_field(field) + b"\r\n" for field in reversed(mine)]
+    return found
+
+
+def _chosen(found: Mapping[bytes, Sequence[bytes]]) -> tuple[bytes, bytes]:
+    """The h= names and the canonical fields they stand for, from the last of each name up (RFC 6376 section 5.4.2)."""
+    signed = [relaxed_field(field) + b"\r\n" for name in _OVERSIGNED for field in reversed(found.get(name, ()))]
+    return _listed(tuple(len(found.get(name, ())) + 1 for name in _OVERSIGNED)), b"".join(signed)
+
+
+@functools.lru_cache(64)
+def _listed(times: tuple[int, ...]) -> bytes:
+    """The value of h=, folded: each of the names that are signed so many times."""
     lines, line = [], b""
-    for name in names:
-        if len(line) + len(name) > 66:
-            lines.append(line)
-            line = b""
-        line += name + b":"
+    for name, count in zip(_OVERSIGNED, times, strict=True):
+        for _ in range(count):
+            if len(line) + len(name) > 66:
+                lines.append(line)
+                line = b""
+            line += name + b":"
     lines.append(line)
-    return b"\r\n\t ".join(lines).rstrip(b":"), b"".join(signed)
+    return b"\r\n\t ".join(lines).rstrip(b":")
 
 
 def fields(head: bytes) -> Iterator[bytes]:
@@ -134,7 +143,10 @@ def fields(head: bytes) -> Iterator[bytes]:
 def relaxed_field(field: bytes) -> bytes:
     """RFC 6376 section 3.4.2, without the CRLF at the end."""
     name, _, value = field.partition(b":")
-    return name.strip(b" \t").lower() + b":" + _RUN.sub(b" ", value.replace(b"\r\n", b"")).strip(b" ")
+    value = value.replace(b"\r\n", b"")
+    if b"\t" in value or b"  " in value:
+        value = _RUN.sub(b" ", value)
+    return name.strip(b" \t").lower() + b":" + value.strip(b" ")
 
 
 def relaxed_body(body: bytes) -> bytes:
@@ -154,7 +166,11 @@ def relaxed_body(body: bytes) -> bytes:
 
 def from_domain(head: bytes) -> str:
     """The A-label domain of the first From address; "" where there is none that can be read."""
-    value = next((f.partition(b":")[2] for f in fields(head) if f[: f.find(b":")].strip().lower() == b"from"), b"")
+    return _domain_of(_by_name(head).get(b"from", (b"",))[0])
+
+
+def _domain_of(field: bytes) -> str:
+    value = field.partition(b":")[2]
     plain = _PLAIN_FROM.match(value.replace(b"\r\n", b""))
     if plain:
         domain = plain[1].decode("ascii")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from hudhud import codec
+from hudhud import event
 from hudhud.entity import Registry
-from hudhud.event import Value, format_time, nest
+from hudhud.event import Value
 from mail.accounts import Account
 from mail.auth.results import Auth
 from mail.content.features import host_of
@@ -151,9 +151,7 @@ class Teller:
             "observer.name": self.node,
             "observer.type": "relay",
         }
-        document = nest({name: value for name, value in (common | dict(fields)).items() if value is not None})
-        document["@timestamp"] = format_time(now)
-        return codec.encode(document)
+        return event.encode(common | dict(fields), now)
 
 
 def _of_envelope(envelope: Envelope, queue_id: str, recipients: Sequence[bytes]) -> dict[str, Value]:

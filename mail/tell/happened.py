@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from hudhud import codec
-from hudhud.event import Value, format_time, nest
+from hudhud import event
+from hudhud.event import Value
 from mail.shelf.stored import Stored, shown_address
 
 Action = Literal[
@@ -74,9 +74,7 @@ def tell(
         "hudhud.mail.sha256": stored.sha256,
         "hudhud.mail.reply": reply or None,
     }
-    document = nest({name: value for name, value in fields.items() if value is not None})
-    document["@timestamp"] = format_time(now)
-    return codec.encode(document)
+    return event.encode(fields, now)
 
 
 def damaged(shard: int, problem: str, lost: int, node: str, now: datetime) -> bytes:
@@ -96,4 +94,4 @@ def damaged(shard: int, problem: str, lost: int, node: str, now: datetime) -> by
         "hudhud.mail.shard": shard,
         "hudhud.mail.lost": lost,
     }
-    return codec.encode(nest(fields) | {"@timestamp": format_time(now)})
+    return event.encode(fields, now)

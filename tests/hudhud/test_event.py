@@ -6,7 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hudhud.event import Event, EventError, document, event_id, flatten, format_time, import_id, nest, parse, parse_time
+from hudhud import codec
+from hudhud.event import (
+    Event,
+    EventError,
+    Value,
+    document,
+    encode,
+    event_id,
+    flatten,
+    format_time,
+    import_id,
+    nest,
+    parse,
+    parse_time,
+)
 
 NAMES = st.from_regex(r"[a-z]{1,3}(\.[a-z]{1,3}){0,3}", fullmatch=True)
 VALUES = st.one_of(
@@ -70,3 +84,17 @@ def test_times_survive_text(moment: datetime) -> None:
 def test_a_time_that_has_no_utc_is_refused_in_words(text: str) -> None:
     with pytest.raises(EventError, match="is no time in UTC"):
         parse_time(text)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["event.kind", "event.type", "source.ip", "a", "x.y.z", "x.y.w", "x.v", "email.from.address"]),
+        st.none() | st.text() | st.booleans() | st.integers(-(2**53), 2**53) | st.lists(st.text(), max_size=3),
+    )
+)
+def test_encoding_flat_fields_is_nesting_them_and_encoding_that(fields: dict[str, Value]) -> None:
+    moment = datetime(2026, 11, 24, 3, 4, 5, tzinfo=UTC)
+    there = {name: value for name, value in fields.items() if value is not None}
+    assert codec.decode(encode(fields, moment)) == nest(there) | {"@timestamp": format_time(moment)}
+    with pytest.raises(EventError):
+        encode({"source": "x", "source.ip": "192.0.2.1"}, moment)
