@@ -5,10 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import AbstractContextManager
-from typing import Protocol, cast
+from typing import Protocol, TextIO, cast
 
 import msgspec
-import structlog
+
+# structlog draws rich in for the look of tracebacks: two thirds of its import, paid by every process that starts.
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]  # Python's own sign for: not to be found
+import structlog  # noqa: E402 - while rich is not to be found
+
+del sys.modules["rich"]
+if _rich is not None:
+    sys.modules["rich"] = _rich
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
 _SECRET_NAMES = frozenset({"password", "secret", "token", "authorization", "cookie", "private_key"})
@@ -31,6 +39,21 @@ def _hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDi
     return event
 
 
+class _StandardError:
+    """Standard error as it is when a line is written: loggers outlive what stood there when they were made."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+def _plain() -> structlog.typing.Processor:
+    """For terminals. structlog's own formatter of exceptions would show local variables, and with them secrets."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
 def _json(event: structlog.typing.EventDict, **_: object) -> str:
     """One line; what JSON does not hold stands as Python shows it."""
     return _encoder.encode(event).decode()
@@ -39,9 +62,7 @@ def _json(event: structlog.typing.EventDict, **_: object) -> str:
 def configure(level: str = "info", *, json: bool | None = None, program: str = "") -> None:
     """Send logs from `level` up to standard error: JSON lines unless it is a terminal; `program` stands on each."""
     as_json = not sys.stderr.isatty() if json is None else json
-    shown: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(serializer=_json) if as_json else structlog.dev.ConsoleRenderer()
-    )
+    shown: structlog.typing.Processor = structlog.processors.JSONRenderer(serializer=_json) if as_json else _plain()
     trace = [structlog.processors.format_exc_info] if as_json else []
     structlog.configure(
         processors=[
@@ -53,7 +74,7 @@ def configure(level: str = "info", *, json: bool | None = None, program: str = "
             shown,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _StandardError())),
         cache_logger_on_first_use=True,
     )
     if program:
