@@ -7,7 +7,12 @@ import shutil
 import socket
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A machine that is busy with something else is no fault of a test.
+hypothesis.settings.register_profile("house", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("house")
 
 pytest_plugins = ("tests.elastic",)
 
@@ -38,6 +43,28 @@ def needs(command: str, package: str) -> str:
     if found is None:
         pytest.skip(f"{command} is not there: apt install {package}")
     return found
+
+
+# With several processes (make test): a file's tests stay together, Elasticsearch is started once, the longest begin.
+LONGEST = ("elastic", "tests/journeys/", "tests/soak/", "tests/interop/", "tests/mail/session/test_process.py")
+
+
+def _group(item: pytest.Item) -> str:
+    if item.get_closest_marker("elastic") is not None:
+        return "elastic"
+    return item.nodeid.partition("::")[0]
+
+
+def _place(item: pytest.Item) -> int:
+    group = _group(item)
+    return next((place for place, begin in enumerate(LONGEST) if group.startswith(begin)), len(LONGEST))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=_place)
+        for item in items:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _reasons(terminalreporter: pytest.TerminalReporter) -> list[str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from deploy.bench.lab import free_ports
 
 READY_S = 120
 
@@ -39,14 +40,9 @@ def stop(started: subprocess.Popen[bytes]) -> int:
 
 
 @pytest.fixture(scope="module")
-def base() -> int:
-    return random.SystemRandom().randrange(20, 55) * 1000
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory, base: int) -> Iterator[Path]:
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     data = tmp_path_factory.mktemp("morning") / "lab"
-    started = start(data, base)
+    started = start(data, free_ports().base)
     yield data
     assert stop(started) in (0, 130)
     leftovers = [p for p in Path("/proc").glob("[0-9]*/cmdline") if _mentions(p, str(data))]
@@ -102,15 +98,15 @@ def test_the_audit_chains_are_whole_and_a_changed_byte_is_found(lab: Path, tmp_p
 
 
 @pytest.mark.timeout(240)
-def test_a_second_start_finds_its_data_again(tmp_path: Path, base: int) -> None:
-    data = tmp_path / "lab"
-    first = start(data, base + 500)
+def test_a_second_start_finds_its_data_again(tmp_path: Path) -> None:
+    data, base = tmp_path / "lab", free_ports().base
+    first = start(data, base)
     secret = (data / "demo.json").read_text()
-    other = hudhud("up", "--data", str(data), "--port-base", str(base + 500))
+    other = hudhud("up", "--data", str(data), "--port-base", str(base))
     assert other.returncode == 2
     assert "runs already" in other.stderr
     assert stop(first) in (0, 130)
-    second = start(data, base + 500)
+    second = start(data, base)
     assert (data / "demo.json").read_text() == secret
     assert stop(second) in (0, 130)
     assert not any(os.kill(pid, 0) is None for pid in _pids(data) if Path(f"/proc/{pid}").exists())
@@ -122,7 +118,16 @@ def _pids(data: Path) -> list[int]:
 
 @pytest.mark.elastic
 @pytest.mark.timeout(900)
-def test_the_same_morning_on_elasticsearch_with_the_store_away_all_the_time(tmp_path: Path, base: int) -> None:
-    words = ("up", "--data", str(tmp_path / "lab"), "--port-base", str(base + 700), "--store", "elastic", "--tour")
+def test_the_same_morning_on_elasticsearch_with_the_store_away_all_the_time(tmp_path: Path) -> None:
+    words = (
+        "up",
+        "--data",
+        str(tmp_path / "lab"),
+        "--port-base",
+        str(free_ports().base),
+        "--store",
+        "elastic",
+        "--tour",
+    )
     ran = hudhud(*words, "--break", "store", timeout=880)
     assert ran.returncode == 0, ran.stdout[-4000:] + ran.stderr[-1500:]

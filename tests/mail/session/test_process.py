@@ -22,8 +22,8 @@ import httpx
 import pytest
 
 from deploy import demo
+from deploy.bench.lab import free_ports
 from deploy.mailboxes import HOLD, maildir
-from deploy.ports import Ports
 from hudhud import codec, config, release, tls
 from hudhud.audit import verify
 from hudhud.clock import SYSTEM
@@ -118,16 +118,6 @@ class House:
         return httpx.Client(base_url=url, verify=context, headers={"Hudhud-Actor": actor}, timeout=20, trust_env=False)
 
 
-def free_base() -> int:
-    """Where the lab's ports, counted from there, are free."""
-    for base in range(21_000, 29_000, 200):
-        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
-            for port in (base + 25, base + 53, base + 87, base + 65, base + 30, *range(base + 101, base + 110)):
-                probes.enter_context(socket.create_server(("127.0.0.1", port)))
-            return base
-    raise RuntimeError("no free ports")
-
-
 def until(true: Callable[[], Any], seconds: float = 20) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := true()):
@@ -147,7 +137,7 @@ def start_relay(data: Path) -> subprocess.Popen[bytes]:
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     data = tmp_path_factory.mktemp("lab") / "var"
-    path = demo.make_lab(data, Ports(free_base()), SYSTEM.now())
+    path = demo.make_lab(data, free_ports(), SYSTEM.now())
     lab = subprocess.Popen([sys.executable, "-c", LAB, str(data)], cwd=ROOT, stdout=subprocess.PIPE)
     assert lab.stdout is not None
     assert lab.stdout.readline() == b"ready\n"
