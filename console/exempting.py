@@ -8,7 +8,9 @@ from pathlib import Path
 
 from hudhud import release
 from hudhud.keys import SigningKey
-from mail.exempt import Act, Exemption, Ledger, Request, Status, release_files
+from mail.exempt import Exemption
+from mail.grants.asking import Act, Request, Status
+from mail.grants.ledger import Ledger, release_files
 
 KIND = "exemptions"
 

@@ -25,7 +25,8 @@ from hudhud.live import Live
 from hudhud.registry import parse_registry
 from hudhud.release import ReleaseError, Trust
 from hudhud.settings import Settings
-from mail.exempt import Ledger, parse_exemptions
+from mail.exempt import parse_exemptions
+from mail.grants.ledger import Ledger
 from mail.policy import parse_policy
 from rules.ruleset import compile_ruleset
 

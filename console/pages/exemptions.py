@@ -12,7 +12,8 @@ from starlette.responses import Response
 from cert.store import Query, StoreDown
 from console.visit import Stop, Visit
 from console.words import _
-from mail.exempt import MAX_DAYS, Act, Exemption, NotAllowed, Request, Status, normal_scope
+from mail.exempt import MAX_DAYS, Exemption, normal_scope
+from mail.grants.asking import Act, NotAllowed, Request, Status
 
 USE_DAYS = 366  # how far back uses are counted
 MiB = 1024 * 1024

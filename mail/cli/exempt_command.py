@@ -23,7 +23,9 @@ from hudhud.settings import Settings
 from mail.cli.keeping import day_end
 from mail.cli.person import logged_in, publish, record
 from mail.cli.words import _
-from mail.exempt import Act, Exemption, Ledger, NotAllowed, Request, Status, normal_scope, release_files
+from mail.exempt import Exemption, normal_scope
+from mail.grants.asking import Act, NotAllowed, Request, Status
+from mail.grants.ledger import Ledger, release_files
 
 CONFIG: Final = Path(configuration.DEFAULT)
 KIND: Final = "exemptions"

@@ -23,7 +23,9 @@ from mail.cli import keeping
 from mail.cli.person import publish, record, shell
 from mail.cli.words import _
 from mail.delegating import Departure, NotAllowed
-from mail.exempt import Act, Exemption, Ledger, Request, Status, parse_exemptions, release_files
+from mail.exempt import Exemption, parse_exemptions
+from mail.grants.asking import Act, Request, Status
+from mail.grants.ledger import Ledger, release_files
 
 CONFIG: Final = Path(configuration.DEFAULT)
 KIND: Final = "exemptions"

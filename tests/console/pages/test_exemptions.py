@@ -10,7 +10,8 @@ from hudhud import release
 from hudhud.clock import VirtualClock
 from hudhud.release import Trust
 from hudhud.settings import Settings
-from mail.exempt import Act, Exemption, parse_exemptions
+from mail.exempt import Exemption, parse_exemptions
+from mail.grants.asking import Act
 
 FORM = {
     "sender": "rania@finance.saba.example",

@@ -6,25 +6,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hudhud import codec
 from hudhud.database import DatabaseError
-from mail.exempt import (
-    MOVES,
-    Act,
-    Exemption,
-    ExemptionError,
-    Ledger,
-    NotAllowed,
-    Request,
-    Status,
-    moved,
-    normal_scope,
-    parse_exemptions,
-    release_files,
-    requested,
-)
+from mail.exempt import Exemption, ExemptionError, normal_scope, normal_sender, parse_exemptions
+from mail.grants.asking import MOVES, REVIEWS, Act, NotAllowed, Request, Status, moved, requested
+from mail.grants.ledger import Ledger, release_files
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -42,7 +31,7 @@ def _wish(**changed: object) -> Exemption:
 @pytest.mark.parametrize(("status", "act"), list(product(Status, Act)))
 def test_every_act_in_every_status_does_what_the_table_says(status: Status, act: Act) -> None:
     request = Request(_wish(id="EX-1"), status, "FIN")
-    if (status, act) in MOVES:
+    if (status, act) in MOVES and act not in REVIEWS:  # these are break-glass exemptions' alone
         assert moved(request, act, "officer", NOW, "because").status is MOVES[status, act]
         assert act in request.moves()
     else:
@@ -66,7 +55,11 @@ def test_two_distinct_people_approve_and_none_is_the_applicant() -> None:
     [
         {"ends": NOW}, {"ends": NOW - DAY, "starts": NOW - 2 * DAY}, {"ends": NOW + 400 * DAY}, {"reason": " "},
         {"document": ""}, {"recipient": "example"}, {"recipient": "*"}, {"sender": "@finance.saba.example"},
-        {"max_size": 0},
+        {"max_size": 0}, {"starts": NOW - DAY}, {"starts": NOW + 400 * DAY, "ends": NOW + 401 * DAY},
+        {"sender": "entity:*"}, {"recipient": "entity:FIN"}, {"owner": "dalia"},
+        {"kind": "partner"}, {"kind": "partner", "owner": "dalia", "contact": "desk@un.example"},
+        {"kind": "partner", "owner": "dalia", "contact": "x", "review": (NOW + 31 * DAY).date()},
+        {"kind": "break-glass"}, {"kind": "break-glass", "recipient": "a@b.example", "sender": "entity:FIN"},
     ],
 )  # fmt: skip
 def test_nothing_open_ended_unreasoned_or_too_wide_is_asked_for(changed: dict[str, object]) -> None:
@@ -83,6 +76,7 @@ def test_refusing_and_revoking_need_a_reason() -> None:
 def test_scopes_are_compared_in_one_form() -> None:
     assert normal_scope(" Amal@مالية.saba.example ") == "amal@xn--mgbe4fc1a.saba.example"
     assert normal_scope("Partner.Example.") == "partner.example"
+    assert normal_sender(" Entity: fin") == "entity:FIN"
 
 
 def test_the_ledger_keeps_everything_and_releases_what_is_in_force(tmp_path: Path) -> None:
@@ -121,7 +115,7 @@ def test_the_history_cannot_be_changed(tmp_path: Path) -> None:
     "changed", [{"approvers": ("a",)}, {"approvers": ("amal", "b")}, {"ends": NOW - DAY}, {"ends": NOW + 500 * DAY}]
 )
 def test_a_release_that_breaks_the_rules_is_refused(changed: dict[str, object]) -> None:
-    bad = _wish(id="EX-1", **({"approvers": ("a", "b")} | changed))
+    bad = _wish(id="EX-1", sender="amal@finance.saba.example", **({"approvers": ("a", "b")} | changed))
     with pytest.raises(ExemptionError, match="EX-1"):
         parse_exemptions({"exemptions.json": codec.canonical([bad])})
 
@@ -129,3 +123,60 @@ def test_a_release_that_breaks_the_rules_is_refused(changed: dict[str, object]) 
 def test_a_release_that_is_no_list_of_exemptions_is_refused() -> None:
     with pytest.raises(ExemptionError, match=r"exemptions\.json"):
         parse_exemptions({"exemptions.json": b'[{"id": 5}]'})
+
+
+def _glass(**changed: object) -> Request:
+    wish = _wish(kind="break-glass", recipient="noor@partner.example", **changed)
+    return requested(wish, "FIN", NOW)
+
+
+def test_break_glass_is_one_approval_one_message_one_hour_from_the_approval() -> None:
+    asked = _glass(ends=NOW + 300 * DAY)
+    with pytest.raises(NotAllowed, match="their own"):
+        moved(asked, Act.APPROVE, "amal", NOW)
+    later = NOW + timedelta(hours=3)
+    done = moved(asked, Act.APPROVE, "dalia", later)
+    one = done.exemption
+    assert (done.status, one.uses, one.starts, one.ends) == (Status.APPROVED, 1, later, later + timedelta(hours=1))
+    assert parse_exemptions({"exemptions.json": codec.canonical([msgspec.structs.replace(one, id="EX-1")])})
+    with pytest.raises(NotAllowed, match="is over"):
+        moved(asked, Act.APPROVE, "dalia", NOW + timedelta(hours=25))
+
+
+@pytest.mark.parametrize(("act", "status"), [(Act.REVIEW, Status.APPROVED), (Act.OBJECT, Status.REVOKED)])
+def test_somebody_who_neither_asked_nor_approved_reviews_it_once(act: Act, status: Status) -> None:
+    done = moved(_glass(), Act.APPROVE, "dalia", NOW)
+    for who in ("Amal", "Dalia"):
+        with pytest.raises(NotAllowed, match="another person"):
+            moved(done, act, who, NOW, "I looked at it")
+    with pytest.raises(NotAllowed, match="say why"):
+        moved(done, act, "ziad", NOW)
+    reviewed = moved(done, act, "ziad", NOW + DAY, "the flood")
+    assert reviewed.status is status
+    assert reviewed.reviewed is not None
+    with pytest.raises(NotAllowed, match="waiting for a review"):
+        moved(reviewed, act, "omar", NOW + DAY, "again")
+
+
+def test_what_is_not_break_glass_is_not_reviewed() -> None:
+    done = Request(_wish(id="EX-1", approvers=("a", "b")), Status.APPROVED, "FIN")
+    with pytest.raises(NotAllowed, match="waiting for a review"):
+        moved(done, Act.REVIEW, "omar", NOW, "nothing to see")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"uses": None}, {"ends": NOW + timedelta(hours=2)}, {"sender": "finance.saba.example"},
+        {"approvers": ("amal",)}, {"kind": "partner", "uses": None, "approvers": ("a", "b")},
+        {"kind": "ordinary", "approvers": ("a", "b"), "uses": 2},
+    ],
+)  # fmt: skip
+def test_a_release_with_a_wider_break_glass_or_an_ownerless_partner_is_refused(changed: dict[str, object]) -> None:
+    values: dict[str, object] = {
+        "id": "EX-1", "kind": "break-glass", "uses": 1, "ends": NOW + timedelta(hours=1), "approvers": ("dalia",),
+        "sender": "amal@finance.saba.example", "recipient": "noor@partner.example",
+    }  # fmt: skip
+    assert parse_exemptions({"exemptions.json": codec.canonical([_wish(**values)])})
+    with pytest.raises(ExemptionError, match="EX-1"):
+        parse_exemptions({"exemptions.json": codec.canonical([_wish(**(values | changed))])})

@@ -18,7 +18,9 @@ from mail import accounts
 from mail.accounts import Row
 from mail.cli.delegate_command import delegate
 from mail.cli.leave_command import leave, role
-from mail.exempt import Exemption, Ledger, Status, parse_exemptions
+from mail.exempt import Exemption, parse_exemptions
+from mail.grants.asking import Status
+from mail.grants.ledger import Ledger
 
 AMAL, YUSUF, RANIA = (f"{name}@finance.saba.example" for name in ("amal", "yusuf", "rania"))
 MINISTER = "minister@finance.saba.example"
