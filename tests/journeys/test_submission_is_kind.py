@@ -180,9 +180,7 @@ def notice(house: House, address: str, reference: str) -> str:
     """The text of the notice with that reference, once it lies in the mailbox."""
     mark = f"X-Hudhud-Reference: {reference}".encode()
     data = until(lambda: next((one for one in house.box(address) if mark in one), None), 30)
-    body = message_from_bytes(data, policy=policy.default).get_body(("plain",))
-    assert body is not None
-    return str(body.get_content())
+    return str(message_from_bytes(data, policy=policy.default).get_body(("plain",)).get_content())
 
 
 def reference_of(reply: str) -> str:
@@ -195,7 +193,6 @@ def test_an_assistant_writes_to_twelve_one_forbidden_eleven_get_it_and_a_notice_
     colleagues = [
         f"{local}@{domain}" for domain, people in demo.STAFF.items() for local, _ in people if local != "rania"
     ][:11]
-    assert len(colleagues) == 11
     with MailProgram("localhost", house.submission, timeout=30) as program:
         reply = program.hand_in(house, RANIA, [*colleagues[:6], FORBIDDEN, *colleagues[6:]], letter(RANIA, 1))
     assert "Accepted for 11 of 12 recipients" in reply
