@@ -71,6 +71,10 @@ class VirtualClock:
             await self._settle()
         self._elapsed = end
 
+    def set_by(self, seconds: float) -> None:
+        """Somebody sets the time of day, forth or back; the monotonic one goes on."""
+        self._start += timedelta(seconds=seconds)
+
     async def _settle(self) -> None:
         for _ in range(10):  # what was woken may itself wake others before it sleeps again
             await asyncio.sleep(0)

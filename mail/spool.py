@@ -120,9 +120,7 @@ class Spool:
             new_recipient(one.recipient, one.state, rules.get(one.recipient.address.raw, ())) for one in entries
         )
         kept = summary(judgement)
-        await self._store(
-            stored, recipients, message.data, judgement=kept, events=events, threads_rows=judgement.threads, own=own
-        )
+        await self._store(stored, recipients, message.data, judgement=kept, events=events, judged=judgement, own=own)
 
     async def put_own(
         self,
@@ -144,11 +142,15 @@ class Spool:
         return due.domains(self.database.read, after, limit)
 
     def due(
-        self, asked: Iterable[str], room: Callable[[str], int], busy: Mapping[str, Collection[Key]]
+        self,
+        asked: Iterable[str],
+        room: Callable[[str], int],
+        busy: Mapping[str, Collection[Key]],
+        horizon: float = float("inf"),
     ) -> tuple[Sequence[Stored], due.Due]:
         """Messages with those of their recipients in these domains that are due, and the rest of what due.due tells."""
         try:
-            found = due.due(self.database.read, self._clock.now(), asked, room, busy)
+            found = due.due(self.database.read, self._clock.now(), asked, room, busy, horizon=horizon)
             loaded = [
                 rows.load(self.database.read, self.shard, number, places)
                 for number, places in found.found.items()
@@ -191,10 +193,14 @@ class Spool:
 
     async def expire(self) -> int:
         """Forget messages that are done and older than `trace_days`; how many."""
-        before = number_at(self._clock.now() - timedelta(days=self._limits.trace_days))
+        now = self._clock.now()
+        before = number_at(now - timedelta(days=self._limits.trace_days))
 
         def work(connection: Connection) -> int:
             refusals.expire(connection, before)
+            threads.forget(connection, now - timedelta(days=threads.MAX_DAYS))
+            while threads.pass_over(connection, now - timedelta(days=self._limits.arrival_days), EXPIRE_ROWS):
+                pass
             return rows.expire(connection, before, EXPIRE_ROWS)
 
         total = 0
@@ -281,7 +287,7 @@ class Spool:
         *,
         judgement: bytes = b"{}",
         events: Sequence[bytes] = (),
-        threads_rows: Sequence[tuple[str, str, str]] = (),
+        judged: Judgement | None = None,
         own: Sequence[Own] = (),
     ) -> None:
         self.room.check(len(data))
@@ -291,8 +297,12 @@ class Spool:
 
         def work(connection: Connection) -> None:
             rows.insert(connection, stored, recipients, body, judgement=judgement, held_by=rules)
-            if threads_rows:
-                threads.remember(connection, threads_rows, stored.received)
+            if judged is not None:
+                uses.remember(
+                    connection, stored.number, stored.queue_id, judged.verdicts, stored.size, stored.received
+                )
+                threads.remember(connection, judged.threads, stored.received)
+                threads.arrived(connection, judged.arrivals, judged.writers, stored.received)
             journal.append(connection, events)
 
         try:

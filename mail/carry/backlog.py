@@ -29,6 +29,7 @@ SHARES = ((MAX_BUSY // 2, PER_DOMAIN), (MAX_BUSY, 20), (4 * MAX_BUSY, 2))  # (up
 MAX_MEMORY = 64 * 1024 * 1024  # octets of new messages that wait in memory; past it they are read again when they go
 PER_TRANSACTION = 100  # recipients of one transaction (RFC 5321 section 4.5.3.1.8: at least 100 are taken)
 RESCAN = 0.02  # seconds between two looks at the disk
+CLOCK_SECONDS = 60.0  # between two looks at the clock: whether it was set back, by how much it must be to count
 MAX_LANES = 10_000  # next hops that are remembered
 
 Lost = Callable[[Letter, Sequence[Waiting], NoWay], Coroutine[Any, Any, None]]
@@ -60,6 +61,7 @@ class Backlog:
         self._agenda = Agenda(spool.domains)
         spool.hands.in_memory = self._knows
         self._scanned_at = float("-inf")
+        self._ahead = float("-inf")  # of the monotonic clock is the time of day
 
     def take(self) -> float:
         """Take what there is room for; when to take again (monotonic seconds), if nothing is announced before."""
@@ -72,11 +74,14 @@ class Backlog:
             self._spool.fresh.behind = False
             self._agenda.walk()
         when = self._clock.now().timestamp()
+        if when - now < self._ahead - CLOCK_SECONDS:
+            self._agenda.walk()  # set back: what was put off by the other time is found by how far away it is
+        self._ahead = when - now
         asked = self._agenda.take(when, now)
         if asked:
             self._scan(asked)
         self._scanned_at = now
-        return now + RESCAN if self._agenda.waiting else self._agenda.next(now, when)
+        return now + RESCAN if self._agenda.waiting else min(self._agenda.next(now, when), now + CLOCK_SECONDS)
 
     def free(self, stored: Stored, waiting: Sequence[Waiting], due: datetime | None) -> None:
         """These are no longer being served: their outcome is on disk. `due` is when the first of them comes again."""
@@ -116,7 +121,7 @@ class Backlog:
 
     def _scan(self, asked: Sequence[str]) -> None:
         began = perf_counter()
-        found, due = self._spool.due(asked, self._room, self._busy)
+        found, due = self._spool.due(asked, self._room, self._busy, 2 * self._limits.max_retry_s)
         self._more.difference_update(asked)
         self._more |= due.more
         for stored in found:

@@ -41,22 +41,34 @@ def domains(read: Read, after: str, limit: int) -> list[str]:
 
 
 def due(
-    read: Read, now: datetime, asked: Iterable[str], room: Callable[[str], int], busy: Mapping[str, Collection[Key]]
+    read: Read,
+    now: datetime,
+    asked: Iterable[str],
+    room: Callable[[str], int],
+    busy: Mapping[str, Collection[Key]],
+    *,
+    horizon: float = float("inf"),
 ) -> Due:
-    """What is due in the domains that are asked: as many as there is `room` for, without what is `busy`."""
+    """What is due in the domains that are asked: as many as there is `room` for, without what is `busy`.
+
+    Nothing waits for more than `horizon` seconds: what is said to was put off by a clock that was ahead, and is due.
+    """
     moment = now.timestamp()
     found: dict[int, list[int]] = {}
     more: set[str] = set()
     later: dict[str, float] = {}
     for domain in asked:
         serving, free = busy.get(domain, ()), room(domain)
-        keys = read(_DUE, (domain, moment, free + len(serving) + 1))
+        until, next_one = moment, read(_WHEN, (domain, moment))
+        if next_one and next_one[0][0] > moment + horizon:
+            until, next_one = float("inf"), []
+        keys = read(_DUE, (domain, until, free + len(serving) + 1))
         waiting = [key for key in keys if key not in serving]
         for number, place in waiting[:free]:
             found.setdefault(number, []).append(place)
         if len(waiting) > free:
             more.add(domain)
-        later.update((domain, row[0]) for row in read(_WHEN, (domain, moment)))
+        later.update((domain, row[0]) for row in next_one)
     return Due(found, frozenset(more), later)
 
 

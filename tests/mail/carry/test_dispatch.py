@@ -218,6 +218,21 @@ async def test_a_next_hop_that_comes_back_gets_everything_at_once(virtual_house,
     assert len(hop.messages) == 31
 
 
+async def test_a_clock_that_is_set_back_by_two_days_keeps_nobody_waiting_for_them(virtual_house, sinks) -> None:
+    house, hop = virtual_house, await sinks(answers={"RCPT": "451 4.7.1 later"})
+    house.dialled[INT] = hop.port
+    house.start()
+    house.clock.set_by(86_400)
+    queue_id = await house.put("salim@interior.saba.example")
+    await wait_for(lambda: house.dispatch.counts["queued"])
+    hop.answers.clear()
+    house.clock.set_by(-2 * 86_400)
+    async with asyncio.timeout(5):
+        while house.states(queue_id) != ["delivered"]:
+            await pass_time(house, 10, 1)
+    assert house.clock.monotonic() < 600
+
+
 async def test_connections_to_one_next_hop_stay_below_the_cap_and_another_is_not_held_up(house, sinks) -> None:
     slow, quick = await sinks(delay=0.05), await sinks()
     house.dialled |= {INT: slow.port, EDU: quick.port}
