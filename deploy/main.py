@@ -32,7 +32,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("mail", "mail.commands:app", "Judge a message; queue, held mail, explanations, accounts, exemptions."),
     ("rules", "rules.commands:app", "Check, test, publish and roll back detection rules."),
     ("cert", "cert.commands:app", "Incidents, alerts, events, dead letters."),
-    ("registry", "deploy.registry_commands:app", "The public bodies: check, show, who, import, onboard."),
+    ("registry", "deploy.registry_commands:app", "The public bodies: show, who, copy, publish, import, onboard."),
     ("config", "deploy.config_commands:app", "Check hudhud.toml; show every setting and where it came from."),
     ("audit", "deploy.config_commands:audit", "Verify the audit chains: one changed byte is found."),
     ("bench", "deploy.bench:bench", "Measure relay, sensor or pipeline; the last line is JSON."),

@@ -1,4 +1,4 @@
-"""`hudhud registry`: the public bodies — check a file, show one, who is this address, import many, onboard one."""
+"""`hudhud registry`: the public bodies — check, show, who is this address, copy, publish, import many, onboard one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 from cyclopts import App
 
-from deploy import rollout
+from deploy import publish_command, rollout
 from deploy.live_registry import live_files, live_registry, publish_files
 from hudhud import config as configuration
 from hudhud.cli import Exit, Problem, err, out, out_json, progress, table
@@ -21,8 +21,10 @@ from hudhud.settings import Relay, Settings
 from mail.setup.ways import records as setup_records
 from mail.setup.ways import ways
 
-app = App(name="registry", help="The public bodies: check, show, who, import, onboard, audit.")
+app = App(name="registry", help="The public bodies: check, show, who, copy, publish, import, onboard, audit.")
+publish_command.register(app)
 CONFIG = Path(configuration.DEFAULT)
+COLUMNS = ("code", "name", "الاسم", "domains", "networks", "next hop")
 
 
 @app.command
@@ -33,10 +35,9 @@ def check(path: Path) -> int:
     files[FILE] = (folder / FILE if path.is_dir() else path).read_bytes()
     found = parse_registry(files)
     domains = sum(len(entity.domains) for entity in found.entities.values())
-    prefixes = len(found.national_prefixes)
     servers = sum(len(entity.servers) for entity in found.entities.values())
     bodies = f"{len(found.entities)} bodies, {domains} domains, {servers} own servers"
-    out(f"{path}: right; {bodies}, {prefixes} national prefixes")
+    out(f"{path}: right; {bodies}, {len(found.national_prefixes)} national prefixes")
     return Exit.DONE
 
 
@@ -67,8 +68,7 @@ def show(code: str = "", *, config: Path = CONFIG, json: bool = False) -> int:
         for name, kind, value in _setup(chosen[0], settings.relay):
             out(f"{name}. {kind} {value}")
     else:
-        columns = ("code", "name", "الاسم", "domains", "networks", "next hop")
-        table("Public bodies", columns, [_row(entity) for entity in chosen])
+        table("Public bodies", COLUMNS, [_row(entity) for entity in chosen])
     return Exit.DONE
 
 

@@ -97,3 +97,25 @@ def test_onboarding_walks_a_body_and_says_what_is_left(
 def test_a_body_that_is_not_there_is_said(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert hudhud(["registry", "onboard", "NOBODY", "--config", config]) == 1
     assert "no body with the code" in capsys.readouterr().err
+
+
+def test_an_edited_copy_of_registry_and_policy_goes_live_once_it_is_right(
+    config: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "live"
+    assert hudhud(["registry", "copy", str(folder), "--config", config]) == 0
+    assert hudhud(["registry", "publish", str(folder), "--note", "none", "--config", config]) == 1
+    registry, policy = folder / "registry.toml", folder / "policy.toml"
+    was = registry.read_text(encoding="utf-8")
+    registry.write_text(was.replace("[entity.FIN]", '[entity.FIN]\nparent = "NOBODY"', 1), encoding="utf-8")
+    assert hudhud(["registry", "publish", str(folder), "--note", "wrong", "--config", config]) == 2
+    assert "NOBODY" in capsys.readouterr().err
+    registry.write_text(was.replace('sector = "economy"', 'sector = "money"', 1), encoding="utf-8")
+    with policy.open("a", encoding="utf-8") as more:
+        more.write('\n[entity.JUS]\nrefusals = "reply"\n')
+    order = ["registry", "publish", str(folder), "--note", "a server", "--config", config]
+    assert hudhud([*order, "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["body FIN: other", "policy of JUS: new", "Nothing was changed."]
+    assert hudhud(order) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == ["Live: registry", "Live: policy"]
+    assert hudhud(order) == 1
