@@ -214,7 +214,7 @@ class Dialog:
                     )
         finally:
             incoming.close()
-        self._end()
+            self._end()
         self._junk = 0
         self._wire.send(reply)
 

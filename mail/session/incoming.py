@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, Final
 
+from hudhud import log
 from mail.limits import HEADER, LINES, SIZE
 from mail.verdict import Reply
 
@@ -18,6 +19,9 @@ END: Final = b"\r\n.\r\n"
 
 BARE: Final = Reply(554, "5.6.0", "Lines end with CR LF; a bare CR or LF is not taken (RFC 5321 section 2.3.8)")
 NUL: Final = Reply(554, "5.6.0", "A NUL octet is not taken (RFC 5322 section 4)")
+NO_ROOM: Final = Reply(452, "4.3.1", "The mail system is full; try again later")
+
+_log = log.get(__name__)
 
 
 class Incoming:
@@ -121,11 +125,15 @@ class Incoming:
         if self._file is None and len(self._kept) + len(piece) <= self._memory:
             self._kept += piece
             return
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed with the message
-            _write(self._file.fileno(), self._kept)
-            self._kept = bytearray()
-        _write(self._file.fileno(), piece)
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed with the message
+                _write(self._file.fileno(), self._kept)
+                self._kept = bytearray()
+            _write(self._file.fileno(), piece)
+        except OSError as error:  # no room, no descriptor: read on to the end, or the rest would be taken for commands
+            _log.error("a message cannot be kept while it is read", problem=error.strerror or type(error).__name__)
+            self._refuse(NO_ROOM)
 
 
 def too_large(limit: int) -> Reply:

@@ -6,11 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+from hudhud import log
 from hudhud.settings import Relay as Settings
+from mail.session import answers
 from mail.session.incoming import Incoming
 from mail.session.wire import HungUp, TooSlow, Wire
 
 REST_S: Final = 10.0  # how long the end of a message that is refused already is waited for
+
+_log = log.get(__name__)
 
 
 def begin(settings: Settings, folder: Path | None) -> Incoming:
@@ -27,7 +31,8 @@ def begin(settings: Settings, folder: Path | None) -> Incoming:
 async def read(wire: Wire, incoming: Incoming, settings: Settings) -> None:
     """The message to its end; what came behind it goes back to the wire. TooSlow late.
 
-    One that is refused already is waited for shortly, then its client hears why and is cut (HungUp).
+    One that is refused already is waited for shortly, then its client hears why and is cut (HungUp). So is one that
+    cannot be read to its end by a fault of ours: what is left of it would be taken for commands.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.data_timeout_s
@@ -41,5 +46,10 @@ async def read(wire: Wire, incoming: Incoming, settings: Settings) -> None:
                 raise
             wire.send(incoming.problem)
             raise HungUp from None
-        rest = incoming.feed(chunk)
+        try:
+            rest = incoming.feed(chunk)
+        except Exception:
+            _log.exception("a message could not be read", ip=wire.ip)
+            wire.send(answers.CLOSING)
+            raise HungUp from None
     wire.unread(rest)

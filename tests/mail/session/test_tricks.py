@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -180,3 +181,29 @@ async def test_addresses_that_programs_read_otherwise_are_refused(start: Any) ->
         for trick in tricks:
             reply = await talk.say(f"RCPT TO:<{trick}>")
             assert reply[:1] == "5", (trick, reply)
+
+
+@pytest.mark.parametrize("lasting", [False, True])
+async def test_what_cannot_be_kept_while_it_is_read_is_never_taken_for_commands(
+    start: Any, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device") if not lasting else ZeroDivisionError
+
+    monkeypatch.setattr("mail.session.incoming.tempfile.TemporaryFile", refuse)
+    async with start(memory_body_bytes=1000) as running:
+        talk = await running.hello()
+        await talk.envelope(NOOR, AMAL)
+        assert (await talk.say("DATA")).startswith("354")
+        talk.send(MESSAGE + b"\r\n" + b"x" * 70 + b"\r\n" + b"pad\r\n" * 500)
+        await talk.writer.drain()
+        await asyncio.sleep(0.05)
+        talk.send(b"RSET\r\n" + SMUGGLED + b"\r\n.\r\nNOOP\r\n")
+        if lasting:
+            assert (await talk.reply()).startswith("421")
+            assert await talk.ended()
+        else:
+            assert (await talk.reply()).startswith("452 4.3.1")
+            assert (await talk.reply()).startswith("250 2.0.0 OK")
+            assert (await talk.say(f"MAIL FROM:<{NOOR}>")).startswith("250")
+        assert running.mail() == []
