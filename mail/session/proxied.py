@@ -58,7 +58,9 @@ def _first(data: bytes) -> Header | None:
     source, port = _address(found[2].decode()), int(found[4])
     version = 4 if found[1] == b"TCP4" else 6
     right = source is not None and source.version == version and max(port, int(found[5])) <= 65535
-    return Header(end + 2, str(source), port) if right and _address(found[3].decode()) is not None else None
+    if source is None or not right or _address(found[3].decode()) is None:
+        return None
+    return Header(end + 2, _written(source), port)
 
 
 def _second(data: bytes) -> Header | None:
@@ -77,7 +79,14 @@ def _second(data: bytes) -> Header | None:
         return None
     source = data[_FIXED.size : _FIXED.size + octets]
     (port,) = struct.unpack_from(">H", data, _FIXED.size + 2 * octets)
-    return Header(whole, str(ipaddress.ip_address(source)), port)
+    return Header(whole, _written(ipaddress.ip_address(source)), port)
+
+
+def _written(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """An IPv4 address that a balancer with one socket for both families gives as IPv6 is an IPv4 address (RFC 4291
+    section 2.5.5.2): limits, national prefixes and servers go by it."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

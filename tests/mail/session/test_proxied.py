@@ -31,6 +31,8 @@ def v2(source: str, port: int, *, command: int = 0x21, extra: bytes = b"") -> by
         (b"PROXY TCP6 2001:db8::1 2001:db8::2 1 25\r\n", Header(41, "2001:db8::1", 1)),
         (b"PROXY UNKNOWN anything at all\r\n", Header(31)),
         (v2("198.51.100.25", 40000), Header(28, "198.51.100.25", 40000)),
+        (b"PROXY TCP6 ::ffff:198.51.100.25 ::ffff:192.0.2.10 4 25\r\n", Header(56, "198.51.100.25", 4)),
+        (v2("::ffff:198.51.100.25", 4), Header(52, "198.51.100.25", 4)),
         (v2("2001:db8::1", 7, extra=b"\x04\0\x01\0"), Header(56, "2001:db8::1", 7)),
         (v2("198.51.100.25", 1, command=0x20), Header(28)),
         (SIGNATURE + b"\x21\x00\0\0", Header(16)),
