@@ -120,7 +120,9 @@ class Spool:
             new_recipient(one.recipient, one.state, rules.get(one.recipient.address.raw, ())) for one in entries
         )
         kept = summary(judgement)
-        await self._store(stored, recipients, message.data, judgement=kept, events=events, judged=judgement, own=own)
+        await self._store(
+            stored, recipients, message.data, judgement=kept, events=events, threads_rows=judgement.threads, own=own
+        )
 
     async def put_own(
         self,
@@ -193,14 +195,10 @@ class Spool:
 
     async def expire(self) -> int:
         """Forget messages that are done and older than `trace_days`; how many."""
-        now = self._clock.now()
-        before = number_at(now - timedelta(days=self._limits.trace_days))
+        before = number_at(self._clock.now() - timedelta(days=self._limits.trace_days))
 
         def work(connection: Connection) -> int:
             refusals.expire(connection, before)
-            threads.forget(connection, now - timedelta(days=threads.MAX_DAYS))
-            while threads.pass_over(connection, now - timedelta(days=self._limits.arrival_days), EXPIRE_ROWS):
-                pass
             return rows.expire(connection, before, EXPIRE_ROWS)
 
         total = 0
@@ -287,7 +285,7 @@ class Spool:
         *,
         judgement: bytes = b"{}",
         events: Sequence[bytes] = (),
-        judged: Judgement | None = None,
+        threads_rows: Sequence[tuple[str, str, str]] = (),
         own: Sequence[Own] = (),
     ) -> None:
         self.room.check(len(data))
@@ -297,12 +295,8 @@ class Spool:
 
         def work(connection: Connection) -> None:
             rows.insert(connection, stored, recipients, body, judgement=judgement, held_by=rules)
-            if judged is not None:
-                uses.remember(
-                    connection, stored.number, stored.queue_id, judged.verdicts, stored.size, stored.received
-                )
-                threads.remember(connection, judged.threads, stored.received)
-                threads.arrived(connection, judged.arrivals, judged.writers, stored.received)
+            if threads_rows:
+                threads.remember(connection, threads_rows, stored.received)
             journal.append(connection, events)
 
         try:
