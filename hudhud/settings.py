@@ -170,6 +170,7 @@ class Spool(Section, frozen=True):
     max_bytes: int = 20_000 * MiB  # per node; past it 452
     min_free_bytes: int = 512 * MiB  # of the disk; below it 452
     trace_days: int = 90  # how long a message's path is kept (retention class trace)
+    arrival_days: int = 7  # how long what came in is known again when it goes on abroad (rule A); 0: not at all
     trace_max_bytes: int = 100_000 * MiB  # of all paths, per node; past it the oldest days go before their time
 
 

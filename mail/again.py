@@ -18,7 +18,7 @@ from hudhud.clock import Clock
 from hudhud.database import Connection
 from hudhud.event import format_time
 from hudhud.settings import Settings
-from mail import trace
+from mail import threads, trace
 from mail.accounts import Account
 from mail.attempt import Attempt
 from mail.careful import Careful, unjudgeable
@@ -136,6 +136,7 @@ class Again:
         def work(connection: Connection) -> str | None:
             unjudged.settle(connection, stored.number, settled)
             unjudged.rewrite(connection, stored.number, kept, above, edits)
+            threads.arrived(connection, judgement.arrivals, judgement.writers, now)
             if rules:
                 unjudged.held_rules(connection, stored.number, rules)
             if names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,10 +14,14 @@ from mail.accounts import Account
 from mail.auth.gather import authenticate
 from mail.auth.results import Auth
 from mail.content import addresses
+from mail.content.features import Features
+from mail.content.marks import Marks
+from mail.content.mentions import Mention, mailtos
 from mail.content.parts import Contents
 from mail.dns import Resolver
 from mail.envelope import Address, Envelope, Recipient
-from mail.message import Message
+from mail.houses import House
+from mail.message import Field, Message
 from mail.national import Standing, gather_standings
 from mail.nexthop import Ahead, Offer
 from mail.policy import Policy
@@ -25,11 +30,18 @@ from mail.verdict import Finding
 from rules.yara import Hit
 
 NOTHING_READ: Final = Contents()
+NO_FEATURES: Final = Features()
+NO_MARKS: Final = Marks()
 AUTHOR: Final = b"from"
 LEAKS: Final[Mapping[bytes, str]] = {
     b"reply-to": "H-LEAK-01",
     b"mail-reply-to": "H-LEAK-01",
+    b"x-reply-to": "H-LEAK-01",
+    b"list-post": "H-LEAK-01",
+    b"list-reply": "H-LEAK-01",
+    b"list-reply-to": "H-LEAK-01",
     b"sender": "H-LEAK-02",
+    b"author": "H-LEAK-02",
     b"resent-from": "H-LEAK-03",
     b"resent-sender": "H-LEAK-03",
     b"resent-reply-to": "H-LEAK-03",
@@ -37,14 +49,32 @@ LEAKS: Final[Mapping[bytes, str]] = {
     b"resent-cc": "H-LEAK-03",
     b"resent-bcc": "H-LEAK-03",
     b"disposition-notification-to": "H-LEAK-04",
+    b"x-disposition-notification-to": "H-LEAK-04",
     b"x-confirm-reading-to": "H-LEAK-04",
+    b"x-acknowledge-to": "H-LEAK-04",
     b"return-receipt-to": "H-LEAK-05",
+    b"x-return-receipt-to": "H-LEAK-05",
     b"read-receipt-to": "H-LEAK-05",
+    b"registered-mail-reply-requested-by": "H-LEAK-05",
+    b"notice-requested-upon-delivery-to": "H-LEAK-05",
     b"errors-to": "H-LEAK-06",
+    b"x-errors-to": "H-LEAK-06",
     b"return-path": "H-LEAK-06",
+    b"originator-return-address": "H-LEAK-06",
     b"mail-followup-to": "H-LEAK-07",
+    b"mail-copies-to": "H-LEAK-07",
 }
-"""Header fields that draw answers, receipts or copies to an address (rule A), and the rule each is judged by."""
+"""Header fields that draw answers, receipts or copies to an address (rule A), and the rule each is judged by.
+
+RFC 5322, 9057 (Author), 8098, 2369 (List-Post), 2156 (Originator-Return-Address), 2076; X- names
+are of mail programs.
+"""
+
+LINKS: Final = frozenset({b"list-post", b"list-reply", b"list-reply-to"})
+"""Those whose addresses are mailto: links (RFC 2369), which mail programs offer as "reply to the list"."""
+
+
+BATV: Final = re.compile(r"(?:prvs=[0-9a-z]{1,20}=|btv1==[0-9a-z]{1,40}==)(.+@.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +91,8 @@ class Facts:
 
     `began`: foreign recipients who wrote first. `answered`: those whose message this one answers. `hits`: part path and
     rule. `rcpt`: what the envelope checks found for the recipients that were taken. `auth`: where it comes from;
-    None of what an account handed in.
+    None of what an account handed in. `marks`: by which the message is known again; `came`: those of them that came in
+    within the window, with who wrote them. `houses`: bodies' domains whose mail hosts stand abroad. `mentions`: rule D.
     """
 
     now: datetime
@@ -74,6 +105,11 @@ class Facts:
     rcpt: tuple[Finding, ...] = ()
     offers: Mapping[str, Offer] = field(default_factory=dict)  # by domain, of next hops that were spoken to lately
     auth: Auth | None = None
+    features: Features = NO_FEATURES
+    marks: Marks = NO_MARKS
+    came: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
+    houses: Mapping[str, House] = field(default_factory=dict)
+    mentions: tuple[Mention, ...] = ()
 
     def standing(self, domain: str) -> Standing:
         """What is known of a domain; one that was not gathered counts as not found out."""
@@ -107,10 +143,18 @@ def may_use(account: Account, address: str, registry: Registry) -> bool:
 def read_carriers(message: Message) -> tuple[Carrier, ...]:
     """From and the header fields of rule A, in the message's order."""
     return tuple(
-        Carrier(f.name.decode("ascii", "replace"), addresses.read(f.value))
+        Carrier(f.name.decode("ascii", "replace"), _reading(f))
         for f in message.headers
         if f.name == AUTHOR or f.name in LEAKS
     )
+
+
+def _reading(field: Field) -> addresses.Reading:
+    if field.name in LINKS and "mailto:" in field.value.lower():
+        return addresses.Reading(mailtos(field.value))
+    if field.name == b"mail-copies-to" and field.value.strip().lower() in ("always", "nobody", "never", "poster"):
+        return addresses.Reading(())
+    return addresses.read(field.value)
 
 
 async def gather_envelope(
@@ -159,22 +203,27 @@ def _began(
     if account is None or policy.foreign(account.entity) != "reply-only":
         return frozenset()
     foreign, since = _abroad(envelope.recipients, standings), policy.reply_since(account.entity, now)
-    if account.kind == "server" and not envelope.sender:
-        return frozenset(foreign)  # a report: DATA shows of what, and `answer` looks whether it came from there
     mine = _writers(envelope, account)
     return frozenset(f for f in foreign if threads.began(mine, f, since))
 
 
 def _writers(envelope: Envelope, account: Account) -> tuple[str, ...]:
     """In whose name a thread may be answered: a server speaks for one of its body's people at a time."""
-    return (plain(envelope.sender),) if account.kind == "server" else tuple(own_addresses(account))
+    return written_by(envelope) if account.kind == "server" else tuple(own_addresses(account))
+
+
+def written_by(envelope: Envelope) -> tuple[str, ...]:
+    """The sender, and where its server put a tag around it (BATV: prvs=1234567890=amal@…) the address within."""
+    sender = plain(envelope.sender)
+    tagged = BATV.fullmatch(sender)
+    return (sender, tagged[1]) if tagged else (sender,)
 
 
 def _answered(
     message: Message, standings: Mapping[str, Standing], policy: Policy, threads: Threads, now: datetime
 ) -> frozenset[str]:
     account = message.envelope.account
-    if account is None or policy.foreign(account.entity) != "reply-only":
+    if account is None:
         return frozenset()
     foreign = _abroad(message.envelope.recipients, standings)
     ids = message.answers_to() if foreign else ()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from hudhud import log
@@ -14,13 +15,14 @@ from hudhud.clock import Clock
 from hudhud.settings import Settings
 from mail import checks
 from mail.checks import content
-from mail.content import addresses
+from mail.content import addresses, marks, mentions
 from mail.content.bench import Bench
 from mail.content.examine import Examiner
 from mail.content.features import features
 from mail.dns import Resolver
 from mail.envelope import Envelope, Recipient
 from mail.facts import Facts, gather_envelope, gather_headers, gather_offers, plain
+from mail.houses import PATIENCE_S, House, Houses
 from mail.judge import judge
 from mail.message import Message
 from mail.nexthop import Ahead
@@ -50,9 +52,12 @@ class Judging:
         settings: Settings,
         *,
         ahead: Ahead | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._live, self._dns, self._threads, self._clock = live, dns, threads, clock
         self._ahead = ahead
+        self._houses = Houses(dns, clock, patience_s)
+        self._window = timedelta(days=settings.spool.arrival_days)
         self._examiner = Examiner(settings.content)
         self._help_url = settings.relay.help_url
         self._faults: OrderedDict[str, int] = OrderedDict()
@@ -68,6 +73,7 @@ class Judging:
 
     async def close(self) -> None:
         """Ends the child process that unpacks."""
+        await self._houses.close()
         await self._examiner.close()
 
     async def at_rcpt(self, envelope: Envelope, recipient: Recipient, *, reference: str = "") -> Verdict:
@@ -100,13 +106,16 @@ class Judging:
             help_url=self._help_url,
             reference=message.queue_id,
         )
-        found = features(facts.contents.parts, self._examiner.settings)
+        found = facts.features
+        arrivals, writers = _arrivals(message, facts, self._window)
         return replace(
             judged,
             parts=facts.contents.parts,
             urls=found.urls,
             lure=found.lure,
             threads=_threads(message, facts, policy),
+            arrivals=arrivals,
+            writers=writers,
             auth=facts.auth,
             took_ms=round((time.perf_counter() - started) * 1000, 3),
             ruleset=ruleset.version,
@@ -121,7 +130,7 @@ class Judging:
         try:
             gathered = await gather_headers(message, policy, self._dns, self._threads, now)
             offers = await gather_offers(message.envelope, self._ahead)
-            facts = replace(gathered, rcpt=rcpt, offers=offers)
+            facts = replace(gathered, rcpt=rcpt, offers=offers, houses=await self._houses_of(message.envelope, policy))
         except Exception as error:
             _log.exception("gathering facts failed", at="data", message=message.sha256)
             return facts, (checks.fault("gather", error),)
@@ -129,7 +138,7 @@ class Judging:
         try:
             async with asyncio.timeout(self._examiner.settings.scan_timeout_s if suspension else None):
                 contents = await self._examiner.read(message)
-                facts = replace(facts, contents=contents)
+                facts = self._known_again(message, replace(facts, contents=contents))
                 hits = await self._examiner.scan(message, contents, ruleset.yara)
                 facts = replace(facts, hits=hits.hits, contents=hits.contents)
         except Exception as error:
@@ -139,6 +148,25 @@ class Judging:
                 return facts, (broken,)
             return facts, (checks.suspended(broken, now, policy), *checks.run(message, facts, policy))
         return facts, checks.run(message, facts, policy)
+
+    async def _houses_of(self, envelope: Envelope, policy: Policy) -> Mapping[str, House]:
+        """Of what is handed in: where the mail of the sender's and the recipients' bodies goes."""
+        if envelope.account is None:
+            return {}
+        domains = [envelope.sender.domain, *(r.address.domain for r in envelope.recipients)]
+        return await self._houses.abroad(filter(None, domains), policy.registry)
+
+    def _known_again(self, message: Message, facts: Facts) -> Facts:
+        """What the contents say, by what the message is known again, and of what goes abroad whether it came in."""
+        parts = facts.contents.parts
+        found = features(parts, self._examiner.settings)
+        known = marks.of(message.message_id, found.text, parts)
+        facts = replace(facts, features=found, marks=known)
+        if message.envelope.account is None:
+            return facts
+        abroad = any(facts.standing(r.address.domain).national is False for r in message.envelope.recipients)
+        came = self._threads.came(known.asked, facts.now - self._window) if abroad and self._window else {}
+        return replace(facts, came=came, mentions=mentions.find(message, parts))
 
     def _unless_stuck(self, message: Message, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Invariant 2: a message that makes a check fail for the third time is held, not deferred for five days."""
@@ -158,6 +186,19 @@ class Judging:
 def _for(verdict: Verdict) -> tuple[Finding, ...]:
     """Its findings, each said of its recipient, so that they speak of nobody else at DATA."""
     return tuple(replace(f, recipients=(verdict.recipient,)) for f in verdict.findings)
+
+
+def _arrivals(message: Message, facts: Facts, window: timedelta) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+    """By what the message is known again, and who wrote it: of all that goes to somebody national."""
+    envelope = message.envelope
+    here = any(facts.standing(r.address.domain).national for r in envelope.recipients)
+    if not window or not here:
+        return (), ()
+    writers = dict.fromkeys([plain(envelope.sender)] if envelope.sender else [])
+    for name in (b"from", b"reply-to"):
+        for header in message.all(name)[:1]:
+            writers |= dict.fromkeys(addresses.read(header.value).addresses)
+    return facts.marks.lasting, tuple(writers)[:MAX_CORRESPONDENTS]
 
 
 def _threads(message: Message, facts: Facts, policy: Policy) -> tuple[tuple[str, str, str], ...]:

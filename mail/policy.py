@@ -13,7 +13,6 @@ from hudhud import toml
 from hudhud.entity import Registry
 from mail.exempt import Exemption
 from mail.suspend import Suspension
-from mail.verdict import Disposition
 
 if TYPE_CHECKING:
     from mail.envelope import Address
@@ -27,6 +26,8 @@ PolicyError = toml.PlaceError
 Foreign = Literal["refuse", "reply-only", "allow"]
 Inbound = Literal["accept", "tag", "hold"]
 Strength = Literal["accept", "tag", "hold", "reject"]
+Force = Literal["shadow", "tag", "hold", "refuse"]
+"""How far a rule of the national policy goes; shadow: it is judged and told of, and never carried out."""
 
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,7 +36,9 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     mode: Literal["shadow", "enforce"] = "enforce"  # shadow: the national policy is judged and told, never carried out
     foreign: Foreign = "reply-only"  # rule B
     reply_days: int = 30  # days; how long whoever wrote first may be answered in that thread
-    leak: Literal["tag", "hold", "reject"] = "reject"  # rule A: a foreign Reply-To and its like
+    leak: Literal[Force, "reject"] = (
+        "refuse"  # rule A: a foreign Reply-To and its like ("reject" is "refuse" of before)
+    )
     inbound: Inbound = "accept"  # rule C: mail from abroad
     impersonation: Strength = "hold"  # rule C: mail from abroad that says it comes from one of our bodies
     dmarc: Strength = "hold"  # mail that fails the DMARC policy "reject" of From's domain ("quarantine" tags at most)
@@ -48,6 +51,13 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     faults: Literal["spool", "defer"] = "spool"  # what our own fault stops is kept and judged again, or answered 451
     large_files_ar: str = ""  # the lawful way for what is too large, in Arabic …
     large_files_en: str = ""  # … and in English (ASCII: it stands in SMTP replies)
+    unsolicited: Force = "refuse"  # rule B: what befalls who may not be written to by `foreign`
+    unlisted: Force = "tag"  # rule A: an address in To or Cc that the envelope does not have
+    forwarding: Force = "refuse"  # rule A: marks of automatic forwarding on what goes abroad
+    onward: Force = "refuse"  # rule A: what came in within spool.arrival_days goes on abroad
+    foreign_house: Force = "tag"  # rule A: a body's domain whose mail hosts stand abroad; target: refuse
+    mentions: Literal["shadow", "tag"] = "tag"  # rule D: the text asks to be written to abroad; never more than a tag
+    response_centre: tuple[str, ...] = ()  # addresses of the response centre's notices; they may be sent anywhere
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,6 +98,9 @@ def _check_numbers(key: str, rules: Rules, where: Mapping[str, int]) -> None:
         if not low <= getattr(rules, name) <= high:
             place = f"{key}.{name}"
             raise PolicyError(FILE, toml.line_of(place, where), place, f"is between {low} and {high}")
+    if any(local == "" or "@" in local or not domain for local, _, domain in map(_halves, rules.response_centre)):
+        place = f"{key}.response_centre"
+        raise PolicyError(FILE, toml.line_of(place, where), place, "is a list of addresses (local@domain)")
     for name, longest in (("large_files_en", MAX_EN), ("large_files_ar", MAX_AR)):
         text, place = getattr(rules, name), f"{key}.{name}"
         if len(text) > longest or not text.isprintable() or not (name.endswith("ar") or text.isascii()):
@@ -96,6 +109,10 @@ def _check_numbers(key: str, rules: Rules, where: Mapping[str, int]) -> None:
     if bool(rules.large_files_en) != bool(rules.large_files_ar):
         place = f"{key}.large_files_{'ar' if rules.large_files_en else 'en'}"
         raise PolicyError(FILE, toml.line_of(key, where), place, "is missing: it is said in both languages or in none")
+
+
+def _halves(address: str) -> tuple[str, str, str]:
+    return address.strip().rpartition("@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +137,6 @@ class Policy:
     def reply_since(self, entity: str, now: datetime) -> datetime:
         """From when on a message from abroad may still be answered."""
         return now - timedelta(days=self.rules(entity).reply_days)
-
-    def leak(self, entity: str) -> Disposition:
-        """Rule A for that body."""
-        return Disposition.of(self.rules(entity).leak)
 
     def suspended(self, check: str, now: datetime) -> Suspension | None:
         """What turns the check's findings to tags at this moment; None where it bites."""

@@ -120,9 +120,7 @@ class Spool:
             new_recipient(one.recipient, one.state, rules.get(one.recipient.address.raw, ())) for one in entries
         )
         kept = summary(judgement)
-        await self._store(
-            stored, recipients, message.data, judgement=kept, events=events, threads_rows=judgement.threads, own=own
-        )
+        await self._store(stored, recipients, message.data, judgement=kept, events=events, judged=judgement, own=own)
 
     async def put_own(
         self,
@@ -195,10 +193,14 @@ class Spool:
 
     async def expire(self) -> int:
         """Forget messages that are done and older than `trace_days`; how many."""
-        before = number_at(self._clock.now() - timedelta(days=self._limits.trace_days))
+        now = self._clock.now()
+        before = number_at(now - timedelta(days=self._limits.trace_days))
 
         def work(connection: Connection) -> int:
             refusals.expire(connection, before)
+            threads.forget(connection, now - timedelta(days=threads.MAX_DAYS))
+            while threads.pass_over(connection, now - timedelta(days=self._limits.arrival_days), EXPIRE_ROWS):
+                pass
             return rows.expire(connection, before, EXPIRE_ROWS)
 
         total = 0
@@ -285,7 +287,7 @@ class Spool:
         *,
         judgement: bytes = b"{}",
         events: Sequence[bytes] = (),
-        threads_rows: Sequence[tuple[str, str, str]] = (),
+        judged: Judgement | None = None,
         own: Sequence[Own] = (),
     ) -> None:
         self.room.check(len(data))
@@ -295,8 +297,9 @@ class Spool:
 
         def work(connection: Connection) -> None:
             rows.insert(connection, stored, recipients, body, judgement=judgement, held_by=rules)
-            if threads_rows:
-                threads.remember(connection, threads_rows, stored.received)
+            if judged is not None:
+                threads.remember(connection, judged.threads, stored.received)
+                threads.arrived(connection, judged.arrivals, judged.writers, stored.received)
             journal.append(connection, events)
 
         try:

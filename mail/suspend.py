@@ -26,7 +26,12 @@ LAPSE_HOURS: Final = 24  # a request that nobody approved by then is over
 CHECKS: Final = ("content", "mime", "impersonation", "dmarc")
 """What may be suspended: checks of what a message contains or claims. Closed: a new one is a line here."""
 
-POLICY: Final = frozenset({"national", "leak", "answer", "exemption", "recipient", "routed", "inbound"})
+POLICY: Final = frozenset(
+    {
+        "national", "leak", "answer", "exemption", "recipient", "routed", "inbound",
+        "system", "forwarding", "onward", "house", "unlisted", "mentions",
+    }
+)  # fmt: skip
 """The national policy and what keeps the relay from being open: never."""
 
 SuspensionError = toml.PlaceError

@@ -23,6 +23,9 @@ MAX_OURS: Final = 3  # times that a message may come to this relay
 TRACE_ID: Final = b"X-Hudhud-Id"
 RESULTS: Final = b"authentication-results"
 SIGNED: Final = (b"dkim-signature", b"arc-seal")
+UNMARKED: Final = frozenset({"leak", "unlisted", "house", "mentions", "onward", "forwarding", "national", "answer"})
+"""Checks of the national policy: their tags are for the record, not for who reads the subject."""
+
 TAGS: Final = {"from-abroad": "[EXTERNAL] "}
 TAG: Final = "[CAUTION] "
 
@@ -128,6 +131,8 @@ def _subject_tag(message: Message, judgement: Judgement) -> str:
     if any(message.first(name) is not None for name in SIGNED) or _inner_signature(message):
         return ""
     decisive = judgement.verdicts[0].decisive
+    if all(f.check in UNMARKED for v in judgement.verdicts for f in v.findings if f.disposition is Disposition.TAG):
+        return ""
     return TAGS.get(decisive.reason if decisive is not None else "", TAG)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mail.auth.results import Auth
@@ -82,8 +82,8 @@ class Judgement:
     """Everything that was decided of one message; it can be printed, explained, stored.
 
     `verdicts` are of the recipients that the envelope still has at DATA, in its order. `threads` are rows
-    (account address, foreign address, message id) that begin or go on with a thread: the spool writes them. `auth` is
-    of what came in from outside.
+    (account address, foreign address, message id) that begin or go on with a thread: the spool writes them, as it does
+    `arrivals`, by which what came in is known again, and its `writers`. `auth` is of what came in from outside.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -93,6 +93,8 @@ class Judgement:
     urls: tuple[str, ...] = ()
     lure: tuple[str, ...] = ()
     threads: tuple[tuple[str, str, str], ...] = ()
+    arrivals: tuple[bytes, ...] = ()
+    writers: tuple[str, ...] = ()
     auth: Auth | None = None
     took_ms: float = 0.0
     ruleset: str = ""
@@ -109,3 +111,19 @@ class Judgement:
     def stored(self) -> bool:
         """Whether the relay takes the message (250), so that the spool must have it first."""
         return self.data_reply.code < 300
+
+
+EXEMPTED: Final = "exempted"
+
+
+def exempting(verdict: Verdict) -> str:
+    """The exemption that a recipient was taken for, the last that was found to cover it; "" for none."""
+    found = [f.facts["exemption"] for f in verdict.findings if f.reason == EXEMPTED and "exemption" in f.facts]
+    return str(found[-1]) if found else ""
+
+
+def used_once(verdict: Verdict) -> str:
+    """The same, where it is for one message only."""
+    name = exempting(verdict)
+    once = any(f.facts.get("exemption") == name and f.facts.get("once") for f in verdict.findings)
+    return name if once else ""

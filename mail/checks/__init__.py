@@ -17,17 +17,24 @@ from mail.checks import (
     content,
     dmarc,
     exemption,
+    forwarding,
+    house,
     identity,
     impersonation,
     inbound,
     leak,
+    mentions,
     mime,
     national,
     nexthop,
+    onward,
     recipient,
     routed,
     size,
+    system,
+    unlisted,
 )
+from mail.checks.strength import FIELDS, applied
 from mail.envelope import Envelope
 from mail.facts import Facts
 from mail.message import Message
@@ -55,7 +62,13 @@ MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
     dmarc.check,
     leak.check,
     exemption.check_size,
+    system.check,
     answer.check,
+    forwarding.check,
+    onward.check,
+    house.check,
+    unlisted.check,
+    mentions.check,
     content.check,
     mime.check,
 )
@@ -63,20 +76,20 @@ MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
 Check = TypeVar("Check", EnvelopeCheck, MessageCheck)
 
 FAULT: Final = "H-FAULT"
-NATIONAL_POLICY: Final = frozenset({"national", "leak", "answer"})  # what a body may try in shadow before it bites
+NATIONAL_POLICY: Final = frozenset(FIELDS)  # what a body may try in shadow before it bites
 _log = log.get(__name__)
 
 
 def run_envelope(envelope: Envelope, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """What the envelope checks find, in the table's order. A check that fails by our fault defers (invariant 2)."""
     found = _run(ENVELOPE_CHECKS, lambda check: check(envelope, facts, policy))
-    return tuple(_in_shadow(finding, envelope, policy) for finding in found)
+    return tuple(applied(finding, envelope, policy) for finding in found)
 
 
 def run(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """What the message checks find, in the table's order. A check that fails by our fault defers (invariant 2)."""
     found = _run(MESSAGE_CHECKS, lambda check: check(message, facts, policy))
-    return tuple(suspended(_in_shadow(finding, message.envelope, policy), facts.now, policy) for finding in found)
+    return tuple(suspended(applied(finding, message.envelope, policy), facts.now, policy) for finding in found)
 
 
 def fault(check: str, error: BaseException) -> Finding:
@@ -93,19 +106,6 @@ def suspended(finding: Finding, now: datetime, policy: Policy) -> Finding:
         return finding
     told = {**finding.facts, "would": finding.disposition.word, "suspended": suspension.id}
     return replace(finding, disposition=Disposition.TAG, facts=told)
-
-
-def _in_shadow(finding: Finding, envelope: Envelope, policy: Policy) -> Finding:
-    """The finding, or for a body whose policy is in shadow what it would have meant: told, but not carried out."""
-    if finding.check not in NATIONAL_POLICY or envelope.account is None:
-        return finding
-    if policy.rules(envelope.account.entity).mode == "enforce" or finding.disposition in (
-        Disposition.ACCEPT,
-        Disposition.DEFER,
-    ):
-        return finding
-    told = {**finding.facts, "would": finding.disposition.word, "mode": "shadow"}
-    return replace(finding, disposition=Disposition.ACCEPT, facts=told)
 
 
 def _run(checks: tuple[Check, ...], call: Callable[[Check], Found]) -> Iterator[Finding]:

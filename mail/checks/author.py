@@ -25,7 +25,7 @@ def check(message: Message, facts: Facts, policy: Policy) -> Finding | None:
     if not found:
         return Finding(NAME, NOT_ONE, VERSION, Disposition.REJECT, "no-from", facts=told)
     foreign = [address for address in found if not may_use(account, address, policy.registry)]
-    if foreign and not _is_list_post(message):
+    if foreign and not is_list_post(message):
         told |= {"account": account.name, "addresses": foreign}
         reason = "from-not-your-domain" if account.kind == "server" else "from-not-yours"
         return Finding(NAME, NOT_YOURS, VERSION, Disposition.REJECT, reason, facts=told)
@@ -38,7 +38,7 @@ def check(message: Message, facts: Facts, policy: Policy) -> Finding | None:
     return None
 
 
-def _is_list_post(message: Message) -> bool:
+def is_list_post(message: Message) -> bool:
     """Whether a registered list server sends it on for a list (RFC 2919): From is the poster's, the sender its own."""
     account = message.envelope.account
     registered = account is not None and account.kind == "server" and account.lists

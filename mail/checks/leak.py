@@ -11,7 +11,7 @@ from mail.message import Message
 from mail.policy import Policy
 from mail.verdict import Disposition, Finding
 
-NAME, VERSION = "leak", "1"
+NAME, VERSION = "leak", "2"
 AMBIGUOUS = "H-ADDR-01"
 
 _REASONS: Final = {
@@ -30,12 +30,11 @@ def check(message: Message, facts: Facts, policy: Policy) -> tuple[Finding, ...]
     account = message.envelope.account
     if account is None:
         return ()
-    strength = policy.leak(account.entity)
     carriers = [carrier for carrier in facts.carriers if carrier.name.encode() in LEAKS]
-    return tuple(finding for carrier in carriers for finding in _findings(carrier, facts, strength))
+    return tuple(finding for carrier in carriers for finding in _findings(carrier, facts))
 
 
-def _findings(carrier: Carrier, facts: Facts, strength: Disposition) -> Iterator[Finding]:
+def _findings(carrier: Carrier, facts: Facts) -> Iterator[Finding]:
     rule = LEAKS[carrier.name.encode()]
     header = carrier.name.title()
     standings = {address: facts.standing(domain_of(address)) for address in carrier.reading.addresses}
@@ -43,10 +42,10 @@ def _findings(carrier: Carrier, facts: Facts, strength: Disposition) -> Iterator
     unknown = [address for address, standing in standings.items() if standing.national is None]
     if foreign:
         told: dict[str, object] = {"header": header, "addresses": foreign}
-        yield Finding(NAME, rule, VERSION, strength, _REASONS[rule], facts=told)
+        yield Finding(NAME, rule, VERSION, Disposition.REJECT, _REASONS[rule], facts=told)
     elif unknown:
         told = {"header": header, "addresses": unknown}
         yield Finding(NAME, rule, VERSION, Disposition.DEFER, "dns-failed", facts=told)
     if carrier.reading.ambiguous:
         told = {"header": header, "why": carrier.reading.ambiguous}
-        yield Finding(NAME, AMBIGUOUS, VERSION, strength, "ambiguous-address", facts=told)
+        yield Finding(NAME, AMBIGUOUS, VERSION, Disposition.REJECT, "ambiguous-address", facts=told)

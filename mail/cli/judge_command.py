@@ -29,6 +29,7 @@ from mail.threads import NoThreads, SpoolThreads, Threads
 from mail.verdict import Finding, Judgement, Reply, Verdict
 
 SECONDS: Final = 30.0  # for one message; past it the answer is a named error
+HOUSES_S: Final = 5.0  # for where a body's mail hosts stand, which a relay finds out beside its messages
 MAX_FILE: Final = 256 * 1024 * 1024  # octets
 
 
@@ -73,7 +74,7 @@ def judge(
     account = account or _server_at(client_ip, live)
     client = Client(client_ip, 0, helo, None, "submission" if "@" in account else "mx")
     asked = Asked(_envelope(mail_from, rcpt or [], account, client, live), wire, live.policy)
-    judging = Judging(live, resolver, threads, SYSTEM, settings)
+    judging = Judging(live, resolver, threads, SYSTEM, settings, patience_s=HOUSES_S)
     asyncio.run(_all(judging, asked, files, as_json=json))
 
 
@@ -210,7 +211,7 @@ def _object(message: Message, judgement: Judgement, refused: dict[bytes, Verdict
             for p in judgement.parts
         ],
         "urls": list(judgement.urls),
-        "findings": [_finding(f) for f in (*early, *judgement.findings)],
+        "findings": [_finding(f, judgement.policy) for f in (*early, *judgement.findings)],
         "data_reply": _reply(judgement.data_reply),
         "lure": list(judgement.lure),
     }  # fmt: skip
@@ -231,12 +232,13 @@ def _auth(auth: Auth) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _finding(finding: Finding) -> dict[str, object]:
+def _finding(finding: Finding, policy: str) -> dict[str, object]:
     recipients = finding.recipients
     return {
         "check": finding.check,
         "rule": finding.rule,
         "version": finding.version,
+        "policy": policy,
         "disposition": finding.disposition.word,
         "reason": finding.reason,
         "recipients": None if recipients is None else [raw.decode("utf-8", "replace") for raw in recipients],

@@ -82,6 +82,18 @@ REASONS: Final[Mapping[str, Reason]] = {
         550, "5.7.1", _("The message is larger than the exemption for that recipient allows."),
         _("Send less, or ask for an exemption that covers the size."),
     ),
+    "exemption-level": Reason(
+        550, "5.7.1", _("The message is marked {mark}: the exemption for that recipient does not cover that level."),
+        _("Send it within the national mail, or ask for an exemption that covers its classification."),
+    ),
+    "exemption-used": Reason(
+        550, "5.7.1", _("The exemption for that recipient was for one message, which was sent."),
+        _("Ask for another exemption; for official need that comes back, for one that lasts."),
+    ),
+    "exemption-ended": Reason(
+        550, "5.7.1", _("The exemption for that recipient has ended or was revoked."),
+        _("Write to a national address. For official need ask your body's officer for an exemption."),
+    ),
     "next-hop-size": Reason(
         552, "5.2.3", _("The recipient's mail server takes {limit} octets; the message has {size}."),
         _("Send less at once, or leave large files in your body's file store."),
@@ -127,6 +139,44 @@ REASONS: Final[Mapping[str, Reason]] = {
     "foreign-sender": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
     "foreign-resent": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
     "foreign-receipt": Reason(550, "5.7.1", _LEAK, _LEAK_REMEDY),
+    "unlisted-recipient": Reason(
+        550, "5.7.1", _("To or Cc name addresses to which the message is not sent: {addresses}."),
+        _("Send it to everybody whom To and Cc name, or take these addresses out."),
+    ),
+    "forwarded-abroad": Reason(
+        550, "5.7.1", _("Automatic forwarding abroad: official mail stays national."),
+        _("Switch the forwarding or the redirection of the mailbox off, and read the mail in the national mailbox."),
+    ),
+    "automatic-abroad": Reason(
+        550, "5.7.1", _("An automatic message to a foreign address that does not answer one from there."),
+        _("Let automatic replies answer the message itself, or limit them to national senders."),
+    ),
+    "passed-on-abroad": Reason(
+        550, "5.7.1", _("A message that came in lately goes on unchanged to a foreign address."),
+        _("Official mail is not passed on abroad. Write an answer of your own, or ask for an exemption."),
+    ),
+    "files-passed-on": Reason(
+        550, "5.7.1", _("Files that came in lately go on to a foreign address."),
+        _("Official files are not passed on abroad. Answer in the thread they belong to, or ask for an exemption."),
+    ),
+    "foreign-house": Reason(
+        550, "5.7.1", _("The domain {domain} is a public body's, but its mail hosts stand abroad."),
+        _("The body's mail moves to national hosts; until then ask its officer for another way."),
+    ),
+    "asks-abroad": Reason(
+        550, "5.7.1", _("The text asks to be written to at a foreign address: {addresses}."),
+        _("Name a national address for answers."),
+    ),
+    "quotes-abroad": Reason(
+        550, "5.7.1", _("The message quotes foreign addresses: {addresses}."), _("Nothing needs to be done."),
+    ),
+    "system-class": Reason(
+        550, "5.7.1", _("Mail of a system class ({class}) may go abroad by design."), _("Nothing needs to be done."),
+    ),
+    "not-of-its-class": Reason(
+        550, "5.7.1", _("The sender address is a system one, but the message is no such report or notice."),
+        _("Write as yourself from your own address, or ask for an exemption."),
+    ),
     "from-abroad": Reason(
         550, "5.7.1", _("The message came from abroad."), _("Nothing needs to be done."),
     ),
@@ -182,12 +232,19 @@ def reason_of(finding: Finding) -> Reason:
 
 def shown_facts(finding: Finding) -> dict[str, str]:
     """The facts that fill the {placeholders} of its sentence, as text."""
-    known = {"header": "", "limit": "", "size": "", "limit_mib": "", "size_mib": ""}
+    known = {"header": "", "mark": "", "limit": "", "size": "", "limit_mib": "", "size_mib": ""}
     for name in ("limit", "size"):
         octets = finding.facts.get(name)
         if isinstance(octets, int):
             known[f"{name}_mib"] = f"{octets / 1024 / 1024:.1f}"
-    return known | {key: str(value) for key, value in finding.facts.items()}
+    known |= {"addresses": "", "domain": "", "class": ""}
+    return known | {key: _shown(value) for key, value in finding.facts.items()}
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value[:MAX_NAMED])) + (", ..." if len(value) > MAX_NAMED else "")
+    return str(value)
 
 
 def remedy_of(finding: Finding, language: Language) -> str:

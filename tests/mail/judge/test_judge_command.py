@@ -52,7 +52,7 @@ def test_the_object_is_that_of_the_design(capsys: pytest.CaptureFixture[str], le
     [part] = found["parts"]  # type: ignore[misc]
     assert set(part) == {"path", "name", "media_type", "detected_type", "size", "sha256", "readings"}
     [finding] = found["findings"]  # type: ignore[misc]
-    assert set(finding) == {"check", "rule", "version", "disposition", "reason", "recipients", "facts"}
+    assert set(finding) == {"check", "rule", "version", "policy", "disposition", "reason", "recipients", "facts"}
     assert finding["recipients"] == ["noor@freemail.example"]
     first, second = found["verdicts"]  # type: ignore[misc]
     assert first == {"recipient": "salim@interior.saba.example", "disposition": "accept", "reply": None}
