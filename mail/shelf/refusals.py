@@ -1,4 +1,4 @@
-"""What was refused and never stored: its events by reference, so that the reference in a refusal can be explained."""
+"""What was refused, of a message or all of it: its events by reference, so that the reference can be explained."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from hudhud import codec
 from hudhud.database import Connection
+from mail.verdict import Disposition, Verdict
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS refusals(number INTEGER NOT NULL, document BLOB NOT NULL);
@@ -21,6 +22,17 @@ Read = Callable[..., Sequence[Sequence[object]]]
 def remember(connection: Connection, number: int, documents: Iterable[bytes]) -> None:
     """Inside the caller's transaction."""
     connection.executemany("INSERT INTO refusals VALUES (?, ?)", [(number, one) for one in documents])
+
+
+def remember_some(connection: Connection, number: int, verdicts: Iterable[Verdict], events: Iterable[bytes]) -> None:
+    """Of a stored message's events those of recipients that were refused; inside the caller's transaction."""
+    if any(one.disposition is Disposition.REJECT for one in verdicts):
+        remember(connection, number, [one for one in events if _action(one) == "refused"])
+
+
+def _action(document: bytes) -> object:
+    event = codec.decode(document).get("event")
+    return event.get("action") if isinstance(event, dict) else None
 
 
 def expire(connection: Connection, before: int) -> None:

@@ -71,7 +71,7 @@ def _lines(language: Language, stored: Stored, told: Sequence[Told]) -> Iterator
     yield _opening(language, told[0].action)
     yield ""
     for one in told[:MAX_LISTED]:
-        yield f"  {_apart(f'<{shown_address(one.waiting.address)}>')}"
+        yield f"  {apart(f'<{shown_address(one.waiting.address)}>')}"
         if one.action in ("failed", "delayed"):
             yield from ("  " + text for text in _why(language, one))
         yield ""
@@ -80,7 +80,7 @@ def _lines(language: Language, stored: Stored, told: Sequence[Told]) -> Iterator
         yield ""
     yield from _clock(language, told[0])
     yield say(language, "Sent: {time}", time=_time(stored.received))
-    yield say(language, "Reference: {reference}", reference=_apart(stored.queue_id))
+    yield say(language, "Reference: {reference}", reference=apart(stored.queue_id))
 
 
 def _clock(language: Language, one: Told) -> Iterator[str]:
@@ -102,10 +102,13 @@ def _opening(language: Language, action: Action) -> str:
 
 
 def _why(language: Language, one: Told) -> Iterable[str]:
-    yield _meaning(language, one)
-    reply = _apart(one.attempt.reply)
+    if one.attempt.stage == "local" and one.attempt.status == "5.7.1":  # mail/carry/parting.py
+        yield say(language, "It was removed by people before it was delivered. Ask your own postmaster.")
+    else:
+        yield _meaning(language, one)
+    reply = apart(one.attempt.reply)
     if one.attempt.remote:
-        yield say(language, "The server {host} said: {reply}", host=_apart(one.attempt.host), reply=reply)
+        yield say(language, "The server {host} said: {reply}", host=apart(one.attempt.host), reply=reply)
     else:
         yield say(language, "What happened: {reply}", reply=reply)
 
@@ -140,8 +143,8 @@ def _meaning(language: Language, one: Told) -> str:
     return say(language, "The receiving system refuses it. Its answer says why; its postmaster can help.")
 
 
-def _apart(text: str) -> str:
-    """Isolated; its own direction controls do not count."""
+def apart(text: str) -> str:
+    """Isolated: it reads right in a text of either direction. Its own direction controls do not count."""
     return f"\u2068{_CONTROLS.sub('', text)}\u2069"
 
 

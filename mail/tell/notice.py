@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 from hudhud.entity import Entity
 from hudhud.i18n import DIRECTION, Catalogue, Language
+from mail.tell.fate import apart
 from mail.tell.replies import reason_of, remedy_of, shown_facts
 from mail.verdict import Finding, Reply, Verdict
 
@@ -119,22 +120,22 @@ def _opening(notice: Notice, language: Language) -> str:
             language,
             "Your message “{subject}” has not been sent yet: a fault of the mail system keeps it from being examined. "
             "Nothing is lost and you need not send it again; the recipients below wait for it.",
-            subject=notice.subject or "–",
+            subject=apart(notice.subject or "–"),
         )
     if notice.what == "held":
         return say(
             language,
             "Your message “{subject}” is held until a person has looked at it. Nothing is lost and you need not send "
             "it again; the recipients below wait for it.",
-            subject=notice.subject or "–",
+            subject=apart(notice.subject or "–"),
         )
     if notice.subject:
         return say(
             language,
             "Your message “{subject}” was not sent to the recipients below. The other recipients get it.",
-            subject=notice.subject,
+            subject=apart(notice.subject),
         ) if len(notice.refused) < notice.total else say(
-            language, "Your message “{subject}” was not sent.", subject=notice.subject
+            language, "Your message “{subject}” was not sent.", subject=apart(notice.subject)
         )  # fmt: skip
     if len(notice.refused) < notice.total:
         return say(language, "Your message was not sent to the recipients below. The other recipients get it.")
@@ -161,22 +162,29 @@ def _closing(notice: Notice, language: Language) -> list[str]:
     if len(notice.refused) > MAX_SHOWN:
         lines.append(say(language, "And {count} more recipients.", count=len(notice.refused) - MAX_SHOWN))
     contact = notice.entity.contact("security") if notice.entity is not None else None
-    if notice.what == "refused" and notice.entity is not None and contact is not None:
+    if notice.what == "refused" and notice.entity is not None and contact is not None and _exemptible(notice):
         lines.append(
             say(
                 language,
                 "Exemptions are asked for at {body}: {name}, {email}, {phone}.",
                 body=notice.entity.name(language),
-                name=contact.name,
-                email=contact.email,
-                phone=contact.phone,
+                name=apart(contact.name),
+                email=apart(contact.email),
+                phone=apart(contact.phone),
             )
         )
-    return [*lines, say(language, "Reference: {reference}", reference=notice.reference)]
+    return [*lines, say(language, "Reference: {reference}", reference=apart(notice.reference))]
+
+
+def _exemptible(notice: Notice) -> bool:
+    """Whether an exemption would help any of them: the remedy says so. It mends no typing mistake and no size."""
+    findings = [one.finding for one in notice.refused if one.finding is not None]
+    return any("exemption" in reason_of(finding).remedy for finding in findings)
 
 
 def _p(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>\n"
+    """A paragraph; what is isolated in the text is isolated here."""
+    return f"<p>{html.escape(text)}</p>\n".replace("\u2068", "<bdi>").replace("\u2069", "</bdi>")
 
 
 def _item(label: str, value: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from email import message_from_bytes
+from email.policy import default
 
 import pytest
 
@@ -115,3 +117,6 @@ async def test_a_sender_of_ours_is_told_of_a_deletion_and_nobody_else(house, lis
         assert b"5.7.1" in report
         assert b"storm" not in report
         assert b"hello" not in report  # headers only
+        words = message_from_bytes(report, policy=default).get_body(("plain",)).get_content()
+        assert "removed by people" in words
+        assert "receiving system" not in words

@@ -64,8 +64,8 @@ async def test_permitted_recipients_are_served_and_the_forbidden_one_is_told_of_
         text = words_of(notice)
         assert FORBIDDEN in text
         assert "H-NAT-02" in text
-        assert "«figures»" in text
-        assert "“figures”" in text
+        assert "«\u2068figures\u2069»" in text
+        assert "“\u2068figures\u2069”" in text
         shown = running.spool.show(mail["id"])
         assert {one["recipient"]: one["disposition"] for one in shown["verdicts"]} == {
             SALIM: "accept",

@@ -6,6 +6,7 @@ from email.policy import default
 
 import pytest
 
+from hudhud.entity import Contact, Entity
 from mail.tell import notice
 from mail.tell.notice import Notice, Refused
 from mail.verdict import Disposition, Finding, Reply
@@ -44,3 +45,22 @@ def test_a_held_message_is_not_called_lost_or_refused() -> None:
 def test_one_recipient_is_not_counted() -> None:
     subject, _, _ = told("refused", 1, 1)
     assert "1 of 1" not in subject
+
+
+def test_a_reference_reads_right_in_arabic_too() -> None:
+    """It begins with a digit: without isolation a page from right to left shows its halves the other way round."""
+    _, text, page = told("refused", 1, 1)
+    assert text.count("\u20680-ABC\u2069") == 2
+    assert page.count("<bdi>0-ABC</bdi>") == 2
+
+
+@pytest.mark.parametrize(("reason", "said"), [("foreign-recipient", True), ("no-such-domain", False)])
+def test_exemptions_are_spoken_of_only_where_one_would_help(reason: str, said: bool) -> None:
+    contact = Contact("security", "Hala", "security@finance.saba.example", "+999 1 100", "ar")
+    body = Entity("FIN", "وزارة المالية", "Finance", None, "", (), (), (), None, "", (contact,))
+    finding = Finding("national", "H-NAT-02", "1", Disposition.REJECT, reason)
+    refused = [Refused("x@partner.example", finding, REPLY)]
+    made = Notice("amal@finance.saba.example", "0-ABC", refused, 1, body, "https://x.example/r")
+    data = notice.compose(made, sender="postmaster@relay.saba.example", hostname="mx.example", now=datetime.now(UTC))
+    plain = message_from_bytes(data, policy=default).get_body(("plain",))
+    assert ("+999 1 100" in plain.get_content()) is said
