@@ -82,12 +82,20 @@ class Routes:
     ) -> None:
         self._registry, self._names, self._own, self._clock = registry, names, own, clock
         self._cache: dict[str, tuple[float, Hop | NoWay]] = {}
+        self._read: Registry | None = None
+        self._literals: dict[str, Hop | None] = {}  # by body, of the registry that was read last
 
     def known(self, domain: str) -> Hop | NoWay | None:
         """The way where no name has to be asked for: the registry's literal next hop, or what was found just now."""
-        entity = self._registry().by_domain(domain)
-        if entity is not None and (hop := self._literal(entity)) is not None:
-            return hop
+        registry = self._registry()
+        if registry is not self._read:
+            self._read, self._literals = registry, {}
+        entity = registry.by_domain(domain)
+        if entity is not None:
+            if entity.code not in self._literals:
+                self._literals[entity.code] = self._literal(entity)
+            if (hop := self._literals[entity.code]) is not None:
+                return hop
         found = self._cache.get(domain)
         return found[1] if found is not None and found[0] > self._clock.monotonic() else None
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -60,6 +61,7 @@ from mail.threads import SpoolThreads
 DRAIN_S: Final = 8.0  # seconds that sessions have to finish when the worker is told to stop
 SHARD_WAIT_S: Final = 20.0  # seconds that the shard's last owner has to let it go
 READY: Final = b"ready\n"
+GARBAGE: Final = (10_000, 20, 50)  # thresholds of the collector: a message leaves next to nothing that only it can free
 
 _log = log.get(__name__)
 
@@ -150,6 +152,9 @@ async def _serve(
     for number, listener, descriptor in place.sockets:
         if number == place.number:
             await door.open(listener, socket.socket(fileno=descriptor))
+    gc.collect()
+    gc.freeze()  # rules, registry and code stay for good: no collection looks at them again
+    gc.set_threshold(*GARBAGE)
     life.send(READY)
     _log.info("worker ready", number=place.number)
     replaced = asyncio.create_task(_obey(orders, Covers(door, place.sockets)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hudhud.entity import Entity, MailServer, Registry
 from mail.accounts import Account
@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from mail.session.shown import Shown
 
 
+REMEMBERED: Final = 4096  # addresses, per worker
+
+
 class Servers:
     """Stands on the registry that is live."""
 
     def __init__(self, registry: Callable[[], Registry]) -> None:
         self._registry = registry
+        self._read: Registry | None = None
+        self._known: dict[str, Account | None] = {}  # by address, of the registry that was read last
 
     def asks(self) -> bool:
         """Whether a certificate is worth asking for."""
@@ -34,15 +39,23 @@ class Servers:
             for key in (shown.fingerprint, *shown.names):
                 if known := registry.server_by_certificate(key):
                     return account(*known)
-        try:
-            found = registry.server_by_address(ipaddress.ip_address(ip))
-        except ValueError:
-            return None
-        return account(*found) if found is not None else None
+        if registry is not self._read or len(self._known) >= REMEMBERED:
+            self._read, self._known = registry, {}
+        if ip not in self._known:
+            self._known[ip] = _at(registry, ip)
+        return self._known[ip]
 
     def named(self, name: str) -> Account | None:
         """The server with an account's name, "FIN/exchange"."""
         return named(self._registry(), name)
+
+
+def _at(registry: Registry, ip: str) -> Account | None:
+    try:
+        found = registry.server_by_address(ipaddress.ip_address(ip))
+    except ValueError:
+        return None
+    return account(*found) if found is not None else None
 
 
 def account(entity: Entity, server: MailServer) -> Account:
