@@ -9,6 +9,7 @@ from typing import Literal
 
 from hudhud.i18n import Language
 from hudhud.prefix import Address, Prefix, PrefixTable
+from hudhud.workdays import Workdays
 
 NetworkClass = Literal["server", "staff", "public"]
 Protocol = Literal["smtp", "lmtp"]
@@ -154,6 +155,7 @@ class Registry:
     foreign_webmail_hosts: frozenset[str]
     version: str = ""
     tls_policies: Mapping[str, TlsPolicy] = field(default_factory=dict)
+    workdays: Workdays = field(default_factory=Workdays)
     _domains: Mapping[str, Entity] = field(default_factory=dict)
     _networks: PrefixTable[tuple[Entity, Network]] = field(default_factory=PrefixTable)
     _servers: PrefixTable[tuple[Entity, MailServer]] = field(default_factory=PrefixTable)

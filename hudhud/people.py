@@ -32,6 +32,7 @@ class Person:
     roles: frozenset[Role]
     entity: str | None
     language: Language
+    email: str = ""  # where reminders of exemptions go; "" for nobody
 
     def name(self, language: Language) -> str:
         return self.name_ar if language == "ar" else self.name_en
@@ -44,6 +45,7 @@ class _Row(msgspec.Struct, forbid_unknown_fields=True):
     password: str  # argon2id, PHC string format
     entity: str | None = None
     language: Language = "ar"
+    email: str = ""
 
 
 def hash_password(password: str) -> str:
@@ -73,7 +75,7 @@ class People:
         rows = {}
         for login, value in tables.items():
             row = toml.convert(value, _Row, file=path.name, where=where, prefix=f"person.{login}")
-            person = Person(login, row.name_ar, row.name_en, frozenset(row.roles), row.entity, row.language)
+            person = Person(login, row.name_ar, row.name_en, frozenset(row.roles), row.entity, row.language, row.email)
             rows[login] = (person, row.password)
         return cls(rows)
 
@@ -105,6 +107,8 @@ def write_people(path: Path, people: Mapping[str, tuple[Person, str]]) -> None:
         ]
         if person.entity:
             text.append(f'entity = "{person.entity}"')
+        if person.email:
+            text.append(f'email = "{person.email}"')
     fresh = path.with_suffix(".new")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
+from datetime import date
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,6 +28,7 @@ from hudhud.i18n import Language
 from hudhud.prefix import Prefix, PrefixError, PrefixTable, read_cidr, read_delegated
 from hudhud.reading import Reader
 from hudhud.servers import ServerRow, certificate_table, read_servers, server_table
+from hudhud.workdays import SUNDAY_TO_THURSDAY, Day, Workdays
 
 FILE = "registry.toml"
 
@@ -82,6 +85,9 @@ class _Country(msgspec.Struct, forbid_unknown_fields=True):
     national_services: list[str] = []
     foreign_services: list[str] = []
     foreign_webmail_hosts: list[str] = []
+    working_days: list[Day] = []
+    holidays: list[date] = []
+    time_zone: str = "UTC"
 
 
 class _TlsPolicy(msgspec.Struct, forbid_unknown_fields=True):
@@ -119,11 +125,21 @@ def parse_registry(files: Mapping[str, bytes], *, version: str = "") -> Registry
         foreign_webmail_hosts=reader.domains("country.foreign_webmail_hosts", country.foreign_webmail_hosts),
         version=version,
         tls_policies=_tls_policies(reader, document.tls_policy),
+        workdays=_workdays(reader, country),
         _domains=_domain_table(reader, entities, country),
         _networks=_network_table(reader, entities),
         _servers=server_table(reader, entities),
         _certificates=certificate_table(reader, entities),
     )
+
+
+def _workdays(reader: Reader, country: _Country) -> Workdays:
+    try:
+        ZoneInfo(country.time_zone)
+    except (ValueError, OSError):
+        raise reader.error("country.time_zone", f"there is no time zone {country.time_zone!r}") from None
+    days = frozenset(country.working_days) or SUNDAY_TO_THURSDAY
+    return Workdays(days, frozenset(country.holidays), country.time_zone)
 
 
 def _tls_policies(reader: Reader, rows: list[_TlsPolicy]) -> Mapping[str, TlsPolicy]:

@@ -110,6 +110,9 @@ class Facts:
     came: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
     houses: Mapping[str, House] = field(default_factory=dict)
     mentions: tuple[Mention, ...] = ()
+    level: int = 0  # of classification, a place in the policy's levels …
+    mark: str = ""  # … and what in header or subject says so
+    spent: frozenset[str] = frozenset()  # exemptions for one message that were used by another
 
     def standing(self, domain: str) -> Standing:
         """What is known of a domain; one that was not gathered counts as not found out."""

@@ -24,9 +24,11 @@ from mail.envelope import Envelope, Recipient
 from mail.facts import Facts, gather_envelope, gather_headers, gather_offers, plain
 from mail.houses import PATIENCE_S, House, Houses
 from mail.judge import judge
+from mail.levels import level_of
 from mail.message import Message
 from mail.nexthop import Ahead
 from mail.policy import LiveRules, Policy
+from mail.spent import FOLDER, Spent
 from mail.tell.replies import rcpt_reply
 from mail.threads import Threads
 from mail.verdict import Disposition, Finding, Judgement, Verdict
@@ -60,6 +62,7 @@ class Judging:
         self._window = timedelta(days=settings.spool.arrival_days)
         self._examiner = Examiner(settings.content)
         self._help_url = settings.relay.help_url
+        self._spent = Spent(settings.path(settings.spool.folder, FOLDER))
         self._faults: OrderedDict[str, int] = OrderedDict()
 
     def refresh(self) -> bool:
@@ -83,6 +86,7 @@ class Judging:
         try:
             facts = await gather_envelope(one, policy, self._dns, self._threads, self._clock.now())
             facts = replace(facts, offers=await gather_offers(one, self._ahead))
+            facts = self._with_scope(facts, policy, reference)
             findings = checks.run_envelope(one, facts, policy)
         except Exception as error:
             _log.exception("gathering facts failed", at="rcpt")
@@ -131,6 +135,7 @@ class Judging:
             gathered = await gather_headers(message, policy, self._dns, self._threads, now)
             offers = await gather_offers(message.envelope, self._ahead)
             facts = replace(gathered, rcpt=rcpt, offers=offers, houses=await self._houses_of(message.envelope, policy))
+            facts = self._with_scope(facts, policy, message.queue_id, message)
         except Exception as error:
             _log.exception("gathering facts failed", at="data", message=message.sha256)
             return facts, (checks.fault("gather", error),)
@@ -167,6 +172,13 @@ class Judging:
         abroad = any(facts.standing(r.address.domain).national is False for r in message.envelope.recipients)
         came = self._threads.came(known.asked, facts.now - self._window) if abroad and self._window else {}
         return replace(facts, came=came, mentions=mentions.find(message, parts))
+
+    def _with_scope(self, facts: Facts, policy: Policy, reference: str, message: Message | None = None) -> Facts:
+        """What exemptions are held against: those used up by another message, and the message's classification."""
+        if not policy.exemptions:
+            return facts
+        level, mark = level_of(message, policy.scheme) if message is not None else (0, "")
+        return replace(facts, spent=self._spent.of(policy.once(facts.now), reference), level=level, mark=mark)
 
     def _unless_stuck(self, message: Message, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
         """Invariant 2: a message that makes a check fail for the third time is held, not deferred for five days."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -11,7 +11,9 @@ import msgspec
 
 from hudhud import toml
 from hudhud.entity import Registry
-from mail.exempt import Exemption
+from mail import levels
+from mail.exempt import ENTITY, Exemption
+from mail.levels import Scheme
 from mail.suspend import Suspension
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     default: dict[str, object] = {}
     entity: dict[str, dict[str, object]] = {}
+    classification: Scheme = Scheme()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Document:
     default: Rules
     entities: Mapping[str, Rules]
     where: Mapping[str, int] = field(default_factory=dict)
+    scheme: Scheme = field(default_factory=Scheme)
 
 
 def parse_policy(files: Mapping[str, bytes]) -> Document:
@@ -90,7 +94,8 @@ def parse_policy(files: Mapping[str, bytes]) -> Document:
         entities[code] = toml.convert(base | values, Rules, file=FILE, where=where, prefix=f"entity.{code}")
     for key, rules in (("default", default), *((f"entity.{code}", rules) for code, rules in entities.items())):
         _check_numbers(key, rules, where)
-    return Document(document.version, default, entities, where)
+    levels.check(document.classification, FILE, where)
+    return Document(document.version, default, entities, where, document.classification)
 
 
 def _check_numbers(key: str, rules: Rules, where: Mapping[str, int]) -> None:
@@ -125,6 +130,8 @@ class Policy:
     entities: Mapping[str, Rules]
     exemptions: Mapping[tuple[str, str], tuple[Exemption, ...]]
     suspensions: tuple[Suspension, ...] = ()
+    scheme: Scheme = field(default_factory=Scheme)
+    single: tuple[Exemption, ...] = ()  # those of the exemptions that are for one message
 
     def rules(self, entity: str | None) -> Rules:
         """What is asked of the body with that code; the default for any other."""
@@ -142,14 +149,45 @@ class Policy:
         """What turns the check's findings to tags at this moment; None where it bites."""
         return next((one for one in self.suspensions if one.check == check and one.in_force(now)), None)
 
-    def exemption(self, sender: Address, recipient: Address, now: datetime, size: int | None) -> Exemption | None:
-        """One in force for that pair and size (octets; None: not known yet), the narrowest scope first."""
-        for s in _scopes(sender):
+    def exempting(
+        self, sender: Address, recipient: Address, now: datetime, spent: Collection[str] = ()
+    ) -> Iterator[Exemption]:
+        """Those in force for that pair, the narrowest scope first, but for the ids that are `spent`."""
+        if not self.exemptions:
+            return
+        for s in self._senders(sender):
             for r in _scopes(recipient):
                 for exemption in self.exemptions.get((s, r), ()):
-                    if exemption.in_force(now) and exemption.fits(size):
-                        return exemption
-        return None
+                    if exemption.in_force(now) and exemption.id not in spent:
+                        yield exemption
+
+    def exemption(
+        self,
+        sender: Address,
+        recipient: Address,
+        now: datetime,
+        size: int | None,
+        *,
+        level: int = 0,
+        spent: Collection[str] = (),
+    ) -> Exemption | None:
+        """The first of them that covers the size (octets; None: not known yet) and the level of classification."""
+        found = self.exempting(sender, recipient, now, spent)
+        return next((one for one in found if one.fits(size) and self.covers(one, level)), None)
+
+    def covers(self, exemption: Exemption, level: int) -> bool:
+        """Whether it is for messages of that level (a place in the policy's levels)."""
+        return level <= self.scheme.rank(exemption.classification)
+
+    def once(self, now: datetime) -> frozenset[str]:
+        """The ids of those that are for one message only."""
+        return frozenset(one.id for one in self.single if one.in_force(now))
+
+    def _senders(self, address: Address) -> Iterator[str]:
+        yield from _scopes(address)
+        body = self.registry.by_domain(address.domain) if address.domain else None
+        if body is not None:
+            yield f"{ENTITY}{body.code}"
 
 
 def _scopes(address: Address) -> tuple[str, str]:
@@ -172,7 +210,16 @@ def compile_policy(
     for exemption in exemptions:
         key_pair = exemption.sender, exemption.recipient
         table[key_pair] = (*table.get(key_pair, ()), exemption)
-    return Policy(document.version, registry, document.default, document.entities, table, tuple(suspensions))
+    return Policy(
+        document.version,
+        registry,
+        document.default,
+        document.entities,
+        table,
+        tuple(suspensions),
+        document.scheme,
+        tuple(one for some in table.values() for one in some if one.uses is not None),
+    )
 
 
 class LiveRules(Protocol):

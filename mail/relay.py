@@ -29,6 +29,7 @@ from mail.session.telling import Telling, subject_of
 from mail.session.transaction import Transaction
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import Own, State
+from mail.spent import FOLDER, AlreadySpent, Spent
 from mail.spool import Entry, Spool
 from mail.tell.notice import Refused
 from mail.tell.replies import reply_to
@@ -59,6 +60,7 @@ class Relay:
     ) -> None:
         self._spool, self._judge, self._telling, self._limits = spool, judge, telling, limits
         self._clock, self._settings = clock, settings
+        self._spent = Spent(spool.database.path.parent / FOLDER)
         self._postmaster = parse_path(settings.postmaster.encode(), smtputf8=True)
 
     def begin(self, client: Client, account: Account | None, mail: MailCommand) -> Transaction | Reply:
@@ -165,6 +167,9 @@ class Relay:
         except SpoolFull as error:
             _log.warning("no room", queue_id=message.queue_id, problem=str(error))
             return FULL
+        except AlreadySpent as spent:
+            _log.info("another message used the exemption", queue_id=message.queue_id, exemption=str(spent))
+            return FAULT
         except Exception:  # whatever failed by our fault is answered 451: never passed, never 5xx (invariant 2)
             _log.exception("receiving failed", queue_id=message.queue_id)
             return FAULT
@@ -185,7 +190,13 @@ class Relay:
         judgement = replace(judgement, data_reply=later) if later is not None else judgement
         events = self._telling.teller.judged(message, judgement, self._clock.now())
         if judgement.stored:
-            await self._store(message, judgement, events, self._telling.notices(transaction, judgement))
+            claimed = self._spent.claim_all(judgement.verdicts, message.queue_id)
+            try:
+                await self._store(message, judgement, events, self._telling.notices(transaction, judgement))
+            except BaseException:
+                for name in claimed:
+                    self._spent.give_back(name, message.queue_id)
+                raise
         else:
             self._telling.events(events, message.queue_id)
         gravest = max((v.disposition for v in judgement.verdicts), default=Disposition.ACCEPT)

@@ -61,7 +61,7 @@ MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
     impersonation.check,
     dmarc.check,
     leak.check,
-    exemption.check_size,
+    exemption.check_message,
     system.check,
     answer.check,
     forwarding.check,

@@ -53,7 +53,7 @@ def _foreign(recipient: Recipient, standing: Standing, entity: str, facts: Facts
 
 
 def _exempted(envelope: Envelope, recipient: Recipient, facts: Facts, policy: Policy) -> bool:
-    return policy.exemption(envelope.sender, recipient.address, facts.now, None) is not None
+    return policy.exemption(envelope.sender, recipient.address, facts.now, None, spent=facts.spent) is not None
 
 
 def _finding(disposition: Disposition, reason: str, recipient: Recipient, standing: Standing, mode: str) -> Finding:

@@ -14,7 +14,7 @@ from mail import threads
 from mail.attempt import Attempt
 from mail.envelope import Address, Client, Recipient
 from mail.message import Message
-from mail.shelf import refusals
+from mail.shelf import refusals, uses
 
 State = Literal["queued", "held", "unjudged", "delivered", "failed", "deleted"]
 Kind = Literal["mail", "notice", "dsn"]
@@ -43,7 +43,7 @@ CREATE INDEX IF NOT EXISTS recipients_held ON recipients(number) WHERE state = '
 CREATE INDEX IF NOT EXISTS messages_about ON messages(about) WHERE about != '';
 CREATE TABLE IF NOT EXISTS bodies(number INTEGER PRIMARY KEY, data BLOB, file TEXT, key BLOB);
 """
-SCHEMA = TABLES + journal.SCHEMA + threads.SCHEMA + refusals.SCHEMA
+SCHEMA = TABLES + journal.SCHEMA + threads.SCHEMA + refusals.SCHEMA + uses.SCHEMA
 """Everything of one shard: messages, recipients and bodies, the journal of events, the threads that may be answered."""
 
 _DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: no I, L, O, U, so that it can be read out

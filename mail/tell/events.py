@@ -18,7 +18,7 @@ from mail.auth.results import Auth
 from mail.content.features import host_of
 from mail.envelope import Envelope
 from mail.message import Message
-from mail.verdict import Disposition, Finding, Judgement, Verdict
+from mail.verdict import EXEMPTED, Disposition, Finding, Judgement, Verdict, exempting
 
 MAX_LISTED: Final = 100  # values of one field; a message to a thousand is told of by its first hundred recipients
 
@@ -30,7 +30,6 @@ _ACTIONS: Final[Mapping[Disposition, str]] = {
     Disposition.REJECT: "refused",
 }
 _TYPES: Final[Mapping[str, str]] = {"accepted": "allowed", "tagged": "allowed", "held": "denied", "refused": "denied"}
-EXEMPTED: Final = "exempted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +47,9 @@ class Teller:
             self._document(message.envelope, message.queue_id, group, code, now, reply=reply, more=more)
             for code, group in self._groups(message.envelope, judgement.verdicts)
         ]
+        documents += self._houses(message, judgement, now)
         if judgement.stored:
+            documents += self._replies(message, judgement, now, more)
             documents += self._exemptions(message, judgement, now, more)
         return documents
 
@@ -108,7 +109,8 @@ class Teller:
             "rule.id": _listed(f.rule for f in findings),
             "rule.version": [next(f.version for f in findings if f.rule == rule) for rule in _rules(findings)] or None,
             "hudhud.mail.disposition": disposition.word,
-            "hudhud.mail.exemption": next((str(f.facts["exemption"]) for v in group for f in _exempting(v)), None),
+            "hudhud.mail.noted": _listed(f.rule for v in group for f in v.findings if f not in findings),
+            "hudhud.mail.exemption": next((one for v in group if (one := exempting(v))), None),
             "hudhud.mail.reply": reply or None,
             **(more or {}),
         }
@@ -118,20 +120,56 @@ class Teller:
         self, message: Message, judgement: Judgement, now: datetime, more: Mapping[str, Value]
     ) -> Iterator[bytes]:
         for verdict in judgement.verdicts:
-            if verdict.disposition is Disposition.REJECT:
+            name = exempting(verdict)
+            if not name or verdict.disposition >= Disposition.DEFER:
                 continue
-            for finding in _exempting(verdict):
+            fields: dict[str, Value] = {
+                "event.kind": "event",
+                "event.type": ["allowed"],
+                "event.reason": EXEMPTED,
+                "organization.id": self.organization(message.envelope, verdict.recipient) or None,
+                **_of_envelope(message.envelope, message.queue_id, [verdict.recipient]),
+                "email.direction": self._direction(message.envelope),
+                "hudhud.mail.exemption": name,
+                **more,
+            }
+            yield self._encoded("exemption-used", now, fields)
+
+    def _replies(
+        self, message: Message, judgement: Judgement, now: datetime, more: Mapping[str, Value]
+    ) -> Iterator[bytes]:
+        """Every answer to who wrote from abroad first: needs nobody's leave, and is on the record (rule B)."""
+        for verdict in judgement.verdicts:
+            if verdict.disposition < Disposition.HOLD and any(f.reason == "wrote-first" for f in verdict.findings):
                 fields: dict[str, Value] = {
                     "event.kind": "event",
                     "event.type": ["allowed"],
-                    "event.reason": EXEMPTED,
+                    "event.reason": "wrote-first",
                     "organization.id": self.organization(message.envelope, verdict.recipient) or None,
                     **_of_envelope(message.envelope, message.queue_id, [verdict.recipient]),
-                    "email.direction": self._direction(message.envelope),
-                    "hudhud.mail.exemption": str(finding.facts["exemption"]),
+                    "email.direction": "outbound",
                     **more,
                 }
-                yield self._encoded("exemption-used", now, fields)
+                yield self._encoded("reply-abroad", now, fields)
+
+    def _houses(self, message: Message, judgement: Judgement, now: datetime) -> Iterator[bytes]:
+        """A body's domain whose mail hosts were found abroad, the first time in a day that a worker sees it."""
+        for finding in judgement.findings:
+            if finding.reason != "foreign-house" or not finding.facts.get("first"):
+                continue
+            domain = str(finding.facts["domain"])
+            owner = self.registry.by_domain(domain)
+            fields: dict[str, Value] = {
+                "event.kind": "alert",
+                "event.type": ["info"],
+                "event.reason": finding.reason,
+                "organization.id": owner.code if owner is not None else None,
+                "destination.domain": domain,
+                "rule.id": [finding.rule],
+                "rule.version": [finding.version],
+                "hudhud.mail.queue_id": message.queue_id,
+            }
+            yield self._encoded("foreign-house", now, fields)
 
     def _direction(self, envelope: Envelope) -> str:
         if envelope.account is None:
@@ -213,7 +251,3 @@ def _listed(values: Iterable[str]) -> list[str] | None:
 
 def _rules(findings: Iterable[Finding]) -> list[str]:
     return _listed(f.rule for f in findings) or []
-
-
-def _exempting(verdict: Verdict) -> list[Finding]:
-    return [f for f in verdict.findings if f.reason == EXEMPTED and "exemption" in f.facts]

@@ -103,6 +103,9 @@ async def ask(rules: FixedRules, clock: VirtualClock) -> AsyncIterator[Ask]:
 def with_rules(policy: Policy, changed: dict[str, object], exemptions: Sequence[Exemption] = ()) -> Policy:
     """The policy with other rules for every body, and exemptions."""
     default = msgspec.convert(msgspec.structs.asdict(policy.default) | changed, Rules)
-    table = {(e.sender, e.recipient): (e,) for e in exemptions}
+    table: dict[tuple[str, str], tuple[Exemption, ...]] = {}
+    for e in exemptions:
+        table[e.sender, e.recipient] = (*table.get((e.sender, e.recipient), ()), e)
     entities = {} if changed else policy.entities
-    return replace(policy, default=default, entities=entities, exemptions=table)
+    once = tuple(e for e in exemptions if e.uses is not None)
+    return replace(policy, default=default, entities=entities, exemptions=table, single=once)
