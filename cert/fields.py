@@ -83,7 +83,7 @@ _TABLE: Final = {
 _OURS: Final = {
     "keyword": """
         hudhud.mail.queue_id hudhud.mail.disposition hudhud.mail.listener hudhud.mail.account hudhud.mail.lure
-        hudhud.mail.role hudhud.mail.person
+        hudhud.mail.role hudhud.mail.person hudhud.mail.noted
         hudhud.mail.sha256 hudhud.mail.exemption hudhud.mail.reply hudhud.smtp.peer_domains
         hudhud.mail.spf hudhud.mail.dkim hudhud.mail.dmarc
         hudhud.webmail.service
