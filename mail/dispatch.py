@@ -28,7 +28,7 @@ from mail.carry.pace import Pace
 from mail.delivery import Delivery
 from mail.limits import Limits
 from mail.route import Hop, NoWay, Routes
-from mail.shelf.bodies import BodyError
+from mail.shelf.bodies import BodyError, BodyGone
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import Waiting
 from mail.sign import Signer
@@ -161,9 +161,12 @@ class Dispatch:
         try:
             content = await job.letter.content()
             return await self._delivery.deliver(letter.parcel(stored, job.waiting, content), job.hop)
-        except BodyError as error:
-            _log.error("a body cannot be read", queue_id=stored.queue_id, problem=str(error))
+        except BodyGone as error:
+            _log.error("a body is gone", queue_id=stored.queue_id, problem=str(error))
             return self._ours(job.waiting, "5.3.0 the relay cannot read the message any more", permanent=True)
+        except BodyError as error:  # no descriptor, a disk in trouble, another node's key: it may be readable again
+            _log.error("a body cannot be read", queue_id=stored.queue_id, problem=str(error))
+            return self._ours(job.waiting, "4.3.0 the relay cannot read the message now")
         except Exception:
             _log.exception("delivery failed by our own fault", queue_id=stored.queue_id)
             return self._ours(job.waiting, "4.3.0 the relay had a fault of its own")

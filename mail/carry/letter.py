@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from mail.carry.parcel import Addressee, Parcel
-from mail.shelf.bodies import INLINE_BYTES
+from mail.shelf.bodies import INLINE_BYTES, BodyGone
 from mail.shelf.stored import Stored, Waiting, edited
 from mail.sign import Signer
 from mail.spool import Spool
@@ -34,10 +34,17 @@ class Letter:
             if stored.size <= INLINE_BYTES:
                 self._content = assemble(stored, self._spool.data(stored), self._signer)
             else:
-                data = await asyncio.to_thread(self._spool.data, stored)
+                data = await asyncio.to_thread(self._read)
                 self._content = await asyncio.to_thread(assemble, stored, data, self._signer)
             self.drop_data()
         return self._content
+
+    def _read(self) -> bytes:
+        """Who holds a message seals it first: then it lies in another file a moment later."""
+        try:
+            return self._spool.data(self.stored)
+        except BodyGone:
+            return self._spool.data(self.stored)
 
     def drop_data(self) -> None:
         """The bytes as they came are no longer needed in memory: they are on disk."""

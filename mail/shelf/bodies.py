@@ -23,7 +23,11 @@ _NONCE = 12
 
 
 class BodyError(Exception):
-    """A body that cannot be read: its file is gone or its bytes are not those that were written."""
+    """A body that cannot be read: its bytes are not those that were written, or the system does not give them now."""
+
+
+class BodyGone(BodyError):  # noqa: N818 - a kind of BodyError
+    """A body that is not there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,12 @@ class Bodies:
         """Blocking. The bytes that were written; BodyError where they are not there."""
         try:
             data = body.data if body.file is None else (self.folder / body.file).read_bytes()
+        except FileNotFoundError:
+            raise BodyGone(f"{queue_id}: the file of the body is gone") from None
         except OSError as error:
             raise BodyError(f"{queue_id}: {error.strerror}") from None
         if data is None:
-            raise BodyError(f"{queue_id}: the body is gone")
+            raise BodyGone(f"{queue_id}: the body is gone")
         if body.key is None:
             return data
         try:

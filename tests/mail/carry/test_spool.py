@@ -16,7 +16,7 @@ from hudhud.clock import SYSTEM
 from hudhud.database import DatabaseDamaged, open_reader
 from hudhud.settings import Spool as Limits
 from mail.shelf import due, listing
-from mail.shelf.bodies import Bodies, BodyError
+from mail.shelf.bodies import Bodies, BodyError, BodyGone
 from mail.shelf.listing import Filter
 from mail.shelf.room import SpoolFull
 from mail.shelf.shard import ShardTaken, open_shard, shard_numbers
@@ -161,10 +161,11 @@ async def test_a_body_that_is_gone_or_changed_is_an_error_with_the_queue_id(hous
     mine = await house.put("a@interior.saba.example", body=b"x" * 300_000 + b"\r\n", state="held")
     file = next((house.folder / "relay" / "bodies").iterdir())
     file.write_bytes(file.read_bytes()[:-1] + b"!")
-    with pytest.raises(BodyError, match=mine):
+    with pytest.raises(BodyError, match=mine) as changed:
         house.spool.body(mine)
+    assert not isinstance(changed.value, BodyGone)
     file.unlink()
-    with pytest.raises(BodyError, match=mine):
+    with pytest.raises(BodyGone, match=mine):
         house.spool.body(mine)
     sealed = Bodies(tmp_path / "b", b"1" * 32).write("0-0000000001", b"secret", sealed=True)
     with pytest.raises(BodyError):
@@ -182,6 +183,32 @@ async def test_a_message_that_cannot_be_read_fails_and_others_go_on(house, sinks
     house.start()
     await house.until(fine, "delivered")
     assert (await house.until(lost, "failed"))["recipients"][0]["reply"].startswith("5.3.0")
+
+
+@pytest.mark.parametrize("problem", [BodyGone("sealed a moment ago"), BodyError("Too many open files")])
+async def test_a_message_that_cannot_be_read_in_that_moment_is_sent_all_the_same(
+    house, sinks, monkeypatch, problem
+) -> None:
+    hop = await sinks()
+    house.dialled["192.0.2.65", 25] = hop.port
+    mine = await house.put("a@interior.saba.example", body=b"x" * 300_000 + b"\r\n")
+    while house.spool.fresh.take() is not None:
+        pass
+    read, problems = house.spool.data, [problem]
+
+    def fails_once(stored: Any) -> bytes:
+        if problems:
+            raise problems.pop()
+        return read(stored)
+
+    monkeypatch.setattr(house.spool, "data", fails_once)
+    house.start()
+    if not isinstance(problem, BodyGone):
+        async with asyncio.timeout(5):
+            while not house.show(mine)["recipients"][0]["reply"].startswith("4.3.0"):
+                await asyncio.sleep(0.01)
+        await house.held.retry(mine)
+    await house.until(mine, "delivered")
 
 
 async def test_lists_find_by_state_address_domain_rule_and_age(house) -> None:
