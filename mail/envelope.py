@@ -182,6 +182,9 @@ def _a_label(label: bytes, position: int) -> str:
             raise PathError(position, "a label of the domain is longer than 63 octets")
         return label.decode("ascii").lower()
     try:
-        return idna.alabel(label.decode("utf-8").lower()).decode("ascii")  # RFC 5891: valid, or refused; nothing mapped
+        text = label.decode("utf-8")
+        if not unicodedata.is_normalized("NFC", text):  # the Kelvin sign would become a plain k
+            raise idna.IDNAError
+        return idna.alabel(text.lower()).decode("ascii")  # RFC 5891: valid, or refused; nothing but case is mapped
     except (idna.IDNAError, UnicodeError):
         raise PathError(position, "a label that is no internationalised domain name (RFC 5891)") from None

@@ -71,8 +71,9 @@ def domain_of(address: str) -> str:
 
 
 def routed(local: str) -> bool:
-    """Whether some server would read another address in this local part."""
-    return "@" in local or _ROUTED.search(local) is not None
+    """Whether some server would read another address in this local part, or in what compatibility forms become."""
+    text = local if local.isascii() else unicodedata.normalize("NFKC", local)
+    return "@" in text or _ROUTED.search(text) is not None
 
 
 def hidden_characters(text: str) -> bool:

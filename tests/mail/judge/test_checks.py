@@ -193,6 +193,8 @@ async def test_mail_from_abroad_begins_a_thread_for_every_address_that_may_be_an
     [
         "noor%freemail.example",
         "noor%freemail.example%localhost",
+        "noor\N{FULLWIDTH PERCENT SIGN}freemail.example",
+        "noor\N{SMALL PERCENT SIGN}freemail.example",
         "freemail.example!noor",
         "localhost!freemail.example!noor",
         "=?utf-8?q?noor=40freemail.example?=",

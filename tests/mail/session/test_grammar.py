@@ -85,7 +85,7 @@ def test_no_argument_of_a_command_makes_it_fail_otherwise(argument: bytes) -> No
         b"a.@b.example", b"a b@c.example", b"a(comment)@b.example", b"=?utf-8?q?a?=@[192.0.2.1]", b"a@[IPv6:::1]",
         b"a@-b.example", b"a@b-.example", b"a@b..example", b"a@b.example.", b"a@b_c.example", b"<a@b.example>",
         b'"a"b@c.example', b'a"b"@c.example', b'"a@b.example', b'""@b.example', b"a@b.example,c@d.example",
-        b"a@b.example ",
+        b"a@b.example ", "a@ban\N{KELVIN SIGN}.example".encode(), "a@\N{ANGSTROM SIGN}s.example".encode(),
         b"a\\@b@c.example", b"x" * 65 + b"@b.example", b"a@" + b"x" * 64 + b".example", b"a@" + b"x." * 126 + b"xx",
     ],
 )  # fmt: skip
