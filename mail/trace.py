@@ -21,6 +21,7 @@ from mail.verdict import Disposition, Judgement
 MAX_RECEIVED: Final = 50  # hops, as Postfix has it; RFC 5321 section 6.3 would have 100 where nothing else is counted
 MAX_OURS: Final = 3  # times that a message may come to this relay
 TRACE_ID: Final = b"X-Hudhud-Id"
+MAX_COMMENTS: Final = 4096  # octets of comments that are read over before an authserv-id
 RESULTS: Final = b"authentication-results"
 SIGNED: Final = (b"dkim-signature", b"arc-seal")
 UNMARKED: Final = frozenset({"leak", "unlisted", "house", "mentions", "onward", "forwarding", "national", "answer"})
@@ -31,8 +32,7 @@ TAG: Final = "[CAUTION] "
 
 _TOKEN = re.compile(r"[^A-Za-z0-9.:_\[\]-]")
 _COMMENTED = re.compile(r"[^A-Za-z0-9.@_/+-]")  # what may not stand in a comment of ours
-_COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
-_AUTHSERV = re.compile(rb'\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;"]+))')
+_AUTHSERV = re.compile(rb'(?:"((?:[^"\\]|\\.)*)"|([^\s;"(]+))')
 
 
 def received(envelope: Envelope, queue_id: str, hostname: str) -> bytes:
@@ -164,11 +164,30 @@ def _value_at(raw: bytes) -> int:
 
 def _claims(field: Field, authserv_id: str) -> bool:
     """Whether an Authentication-Results field carries our own authserv-id, comments and quotes taken off."""
-    found = _AUTHSERV.match(_COMMENT.sub(b" ", field.body))
+    body = field.body
+    found = _AUTHSERV.match(body, _behind_comments(body))
     if found is None:
         return True  # nobody can say whose it is
     name = re.sub(rb"\\(.)", rb"\1", found[1]) if found[1] is not None else found[2]
     return name.lower().rstrip(b".") == authserv_id.encode("ascii", "replace").lower().rstrip(b".")
+
+
+def _behind_comments(body: bytes) -> int:
+    """Where the comments at the beginning end, which may stand in each other (RFC 5322 section 3.2.2); the end where
+    they go on for too long to be meant."""
+    depth = at = 0
+    while at < min(len(body), MAX_COMMENTS):
+        octet = body[at : at + 1]
+        if octet == b"(":
+            depth += 1
+        elif octet == b")" and depth:
+            depth -= 1
+        elif octet == b"\\" and depth:
+            at += 1
+        elif not depth and octet not in b" \t":
+            return at
+        at += 1
+    return len(body)
 
 
 def _helo(client: Client) -> str:

@@ -236,7 +236,9 @@ def test_claims_in_our_name_and_inbound_return_paths_give_way_and_nothing_else()
     drop = (
         b"Return-Path: <x@y.example>\r\n", b"Authentication-Results: mx.relay.saba.example; spf=pass\r\n",
         b'authentication-results:\r\n (comment "x")\r\n "MX.relay.saba.example" 1;\r\n dkim=pass\r\n',
-        b"AUTHENTICATION-RESULTS: mx.relay.saba.example.; none\r\n",
+        b"AUTHENTICATION-RESULTS: mx.relay.saba.example.; none\r\n"
+        b"Authentication-Results: (a (b\\)) c) mx.relay.saba.example(d); dkim=pass\r\n"
+        b"Authentication-Results: " + b"(" * 9000 + b")" * 9000 + b" mx.relay.saba.example; dkim=pass\r\n",
     )  # fmt: skip
     data = drop[0] + keep[0] + drop[1] + keep[1] + drop[2] + keep[2] + drop[3] + keep[3] + keep[4]
     found = trace.edits(message(data), judged(Disposition.TAG), "mx.relay.saba.example")
