@@ -25,6 +25,7 @@ from mail import accounts
 from mail.limits import Limits
 from mail.node.crew import Child, Sockets, listen
 from mail.node.estate import Estate
+from mail.node.granting import Granting
 from mail.node.office import Office, Server
 from mail.node.pulse import Pulse
 from mail.node.stopping import Stops
@@ -90,7 +91,13 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
             loop.add_signal_handler(signal.SIGHUP, self._reload.set)
-            office = Office(self._folder, settings.relay.control_clients, status=self._status, unstop=self._unstop)
+            office = Office(
+                self._folder,
+                settings.relay.control_clients,
+                status=self._status,
+                unstop=self._unstop,
+                granting=Granting(settings),
+            )
             doors = [(office.config(settings), listen(settings.relay.control))]
             closing.callback(doors[0][1].close)
             if settings.relay.observe:

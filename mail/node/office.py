@@ -24,8 +24,9 @@ from hudhud import codec, tls
 from hudhud.clock import SYSTEM
 from hudhud.i18n import LANGUAGES
 from hudhud.settings import Settings, split_address
-from mail.node import asked, many, metrics, tracing
+from mail.node import asked, granting, many, metrics, tracing
 from mail.node.asking import Down, Refused, ask_all, ask_owner
+from mail.node.granting import Granting
 from mail.tell.where import told
 
 MAX_BODY: Final = 64 * 1024  # octets of a request
@@ -47,8 +48,10 @@ class Office:
         *,
         status: Callable[[], Mapping[str, object]],
         unstop: Callable[[str, str], Awaitable[bool]],
+        granting: Granting,
     ) -> None:
         self._folder, self._clients, self._status, self._unstop = folder, frozenset(clients), status, unstop
+        self._granting = granting
         self.peers: Peers = {}
         self.app = Starlette(
             routes=[
@@ -60,6 +63,10 @@ class Office:
                 Route("/v1/messages/{id}", self._acting(self._message)),
                 Route("/v1/messages/{id}/preview", self._acting(self._preview)),
                 Route("/v1/messages/{id}/{act:str}", self._acting(self._act), methods=["POST"]),
+                Route("/v1/exemptions", self._acting(self._exemptions)),
+                Route("/v1/exemptions", self._acting(self._exempt), methods=["POST"]),
+                Route("/v1/exemptions/{id}", self._acting(self._exemption)),
+                Route("/v1/exemptions/{id}/{act:str}", self._acting(self._exempt_act), methods=["POST"]),
                 Route("/v1/status", self._acting(self._state)),
                 Route("/v1/rules/{id}/unstop", self._acting(self._unstop_rule), methods=["POST"]),
                 Route("/healthz", self._health),
@@ -172,6 +179,20 @@ class Office:
             raise Refused(404, f"there is no act {act!r}")
         given = _known(await _body(request), ("reason", "recipients", "silent"))
         return await ask_owner(self._folder, {**given, "act": act, "actor": actor, "id": request.path_params["id"]})
+
+    async def _exemptions(self, request: Request, actor: str) -> object:
+        given = _query(request, ("status", "entity"))
+        return await self._granting.list(actor, given.get("status", ""), given.get("entity", ""))
+
+    async def _exempt(self, request: Request, actor: str) -> object:
+        return await self._granting.request(actor, _known(await _body(request), granting.FIELDS))
+
+    async def _exemption(self, request: Request, actor: str) -> object:
+        return await self._granting.show(actor, request.path_params["id"])
+
+    async def _exempt_act(self, request: Request, actor: str) -> object:
+        reason = asked.text(_known(await _body(request), ("reason",)), "reason")
+        return await self._granting.act(actor, request.path_params["id"], request.path_params["act"], reason)
 
     async def _state(self, request: Request, actor: str) -> object:
         return await self.status()

@@ -10,13 +10,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from hudhud.database import Connection, open_reader, rows
 from mail.verdict import Disposition, Verdict, exempting
-
-if TYPE_CHECKING:
-    from mail.shelf.stored import Stored
 
 SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS uses(
@@ -44,7 +41,18 @@ class Use:
     size: int
 
 
-def remember(connection: Connection, stored: Stored, verdicts: Iterable[Verdict], now: datetime) -> None:
+class Named(Protocol):
+    """The message that is stored (mail/shelf/stored.py)."""
+
+    @property
+    def number(self) -> int: ...
+    @property
+    def queue_id(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+def remember(connection: Connection, stored: Named, verdicts: Iterable[Verdict], now: datetime) -> None:
     """The uses of one message, inside the caller's transaction; a repeated one changes nothing."""
     used = [
         (one, stored.number, verdict.recipient, now.timestamp(), stored.queue_id, stored.size)

@@ -27,6 +27,7 @@ from mail.dns import LiveResolver
 from mail.envelope import Client, Envelope
 from mail.message import Message
 from mail.nexthop import Offers
+from mail.node.granting import Granting
 from mail.node.office import Office, Server
 from mail.node.served import Ground, Served, serve
 from mail.node.stopping import Stop, Stops
@@ -219,7 +220,7 @@ async def relay(settings: Settings, house: House, clock: VirtualClock) -> AsyncI
         return stops.let_run(rule, clock.now())
 
     office = Office(
-        folder, settings.relay.control_clients, unstop=unstop,
+        folder, settings.relay.control_clients, unstop=unstop, granting=Granting(settings),
         status=lambda: {"node": "test", "ready": True, "stopped": [{"rule": rule} for rule in stops.stopped]},
     )  # fmt: skip
     server = Server(office.config(settings))
