@@ -26,16 +26,17 @@ from mail.envelope import Envelope, PathError
 from mail.held import envelope_of
 from mail.message import Message
 from mail.session.telling import Telling, refused_in, subject_of
-from mail.shelf import rows, unjudged
+from mail.shelf import refusals, rows, unjudged, uses
 from mail.shelf.bodies import BodyError
 from mail.shelf.judged import held_by, merged
 from mail.shelf.room import SpoolFull
 from mail.shelf.stored import Own, State, Stored, shown_address
 from mail.shelf.unjudged import Settled, Unjudged
+from mail.spent import FOLDER, AlreadySpent, Spent
 from mail.spool import Spool
 from mail.tell.notice import Notice, What
 from mail.tell.replies import reply_to
-from mail.verdict import Disposition, Judgement, Verdict
+from mail.verdict import Disposition, Judgement, Verdict, used_once
 
 PAUSES_S: Final = (30.0, 120.0, 300.0)  # between judgements; the last again and again
 JITTER: Final = 0.1  # of a pause, more or less
@@ -76,6 +77,7 @@ class Again:
 
     def __init__(self, judge: Careful, telling: Telling, *, clock: Clock, settings: Settings) -> None:
         self._judge, self._telling, self._clock, self._settings = judge, telling, clock, settings
+        self._spent = Spent(settings.path(settings.spool.folder, FOLDER))
         self.judged = 0  # messages judged again since the start
 
     async def look(self, spool: Spool, account_of: AccountOf) -> None:
@@ -113,7 +115,12 @@ class Again:
         judgement = await self._judge.at_data(case.message, verdicts)
         over = self._clock.now() - case.stored.received > timedelta(seconds=self._settings.delivery.lifetime_s)
         stuck = {one.recipient.address for one in case.waiting if _faults(one) + 1 >= MAX_FAULTS}
-        return replace(judgement, verdicts=tuple(_borne(v, over, v.recipient in stuck) for v in judgement.verdicts))
+        judged = tuple(_borne(v, over, v.recipient in stuck) for v in judgement.verdicts)
+        try:
+            self._spent.claim_all(judged, name)
+        except AlreadySpent:  # the next look finds that it is used up
+            judged = tuple(replace(v, disposition=Disposition.DEFER) if used_once(v) else v for v in judged)
+        return replace(judgement, verdicts=judged)
 
     async def _settle(self, case: _Case, judgement: Judgement) -> None:
         """Every recipient's new state, events, notices and the headers that go with it: one transaction."""
@@ -135,12 +142,14 @@ class Again:
 
         def work(connection: Connection) -> str | None:
             unjudged.settle(connection, stored.number, settled)
+            uses.remember(connection, stored, judgement.verdicts, now)
             unjudged.rewrite(connection, stored.number, kept, above, edits)
             threads.arrived(connection, judgement.arrivals, judgement.writers, now)
             if rules:
                 unjudged.held_rules(connection, stored.number, rules)
             if names:
                 rows.note_act(connection, stored.number, note | {"recipients": names})
+            refusals.remember_some(connection, stored.number, done, events)
             journal.append(connection, events)
             return rows.drop_if_done(connection, stored.number)
 

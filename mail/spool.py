@@ -22,7 +22,7 @@ from hudhud.settings import Spool as Limits
 from mail import threads
 from mail.envelope import Address, Recipient
 from mail.message import Message
-from mail.shelf import due, refusals, rows, words
+from mail.shelf import due, refusals, rows, uses, words
 from mail.shelf.bodies import INLINE_BYTES, Bodies, Body, BodyError
 from mail.shelf.days import Days
 from mail.shelf.due import Key
@@ -298,8 +298,10 @@ class Spool:
         def work(connection: Connection) -> None:
             rows.insert(connection, stored, recipients, body, judgement=judgement, held_by=rules)
             if judged is not None:
+                uses.remember(connection, stored, judged.verdicts, stored.received)
                 threads.remember(connection, judged.threads, stored.received)
                 threads.arrived(connection, judged.arrivals, judged.writers, stored.received)
+                refusals.remember_some(connection, stored.number, judged.verdicts, events)
             journal.append(connection, events)
 
         try:
