@@ -1,27 +1,28 @@
-"""The relay's sockets: each connection is a Session, the Wire of the dialog that runs on it.
+"""One connection: an aiosmtpd session with our dialog on it, whose Wire it is. The one door to aiosmtpd.
 
-A plain protocol of the event loop. aiosmtpd stood here once; of its session nothing was left but the life of a
-connection, and that cost more than all the rest of it (docs/adr says why). Replies leave together when more input is
-waited for; one timer serves all the waits of a session.
+Each step of aiosmtpd's session was found to be a trap or to cost more than the rest of a message, and is overridden
+here (docs/adr/0007): its constructor, reader, command loop, STARTTLS and time-outs. Replies leave together when more
+input is waited for; one timer serves all the waits of a session.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import socket
 import ssl
-from collections.abc import Collection
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Final, cast
 
+from aiosmtpd.smtp import SMTP
+
 from hudhud import log
+from hudhud.prefix import Prefix
 from mail import meter
 from mail.dialog import Dialog, House
 from mail.envelope import Listener
 from mail.session import proxied
 from mail.session.answers import CLOSING, full_house
-from mail.session.shown import Shown
+from mail.session.shown import Shown, shown_by, version_of
 from mail.session.wire import Endless, HungUp, TooSlow
 from mail.verdict import Reply
 
@@ -31,15 +32,30 @@ ENDLESS: Final = 64 * 1024  # octets without a line end that end the session
 FAIR: Final = 32  # commands that one client may have answered before others get a turn
 POLLS: Final = 2  # rounds of the loop before the greeting, in which what was sent too early is seen
 HANDSHAKE_S: Final = 30.0
-BACKLOG: Final = 1024
 
 _log = log.get(__name__)
 
 
-class Session(asyncio.Protocol):
-    """One connection."""
+@dataclass(frozen=True, slots=True)
+class Doorway:
+    """What all sessions of a worker share. `proxies` (the lab's) may send PROXY protocol, `balancers` must."""
 
-    def __init__(self, door: Door, listener: Listener) -> None:
+    house: House
+    tls: ssl.SSLContext
+    proxies: frozenset[str]
+    balancers: tuple[Prefix, ...]
+    loop: asyncio.AbstractEventLoop
+    sessions: set[Session] = field(default_factory=set)
+
+    def behind(self, ip: str) -> bool:
+        """Whether a balancer speaks from there."""
+        return bool(self.balancers) and any(ipaddress.ip_address(ip) in network for network in self.balancers)
+
+
+class Session(SMTP):
+    """One connection. aiosmtpd's constructor looks at every member of itself, each time: it is not called."""
+
+    def __init__(self, door: Doorway, listener: Listener) -> None:
         self.loop = door.loop
         self.ip, self.port, self.listener = "", 0, listener
         self.tls: str | None = None
@@ -126,7 +142,7 @@ class Session(asyncio.Protocol):
         if secured is None:
             raise HungUp
         self._transport = secured
-        self.tls, self.shown = _version(secured), _shown(secured)
+        self.tls, self.shown = version_of(secured), shown_by(secured)
 
     # the connection
 
@@ -134,7 +150,7 @@ class Session(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername") or ("", 0)
         self.ip, self.port = str(peer[0]).partition("%")[0].removeprefix("::ffff:"), int(peer[1])
-        self.tls, self.shown = _version(transport), _shown(transport)
+        self.tls, self.shown = version_of(transport), shown_by(transport)
         self._task = self.loop.create_task(self._run())
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -286,59 +302,3 @@ class Session(asyncio.Protocol):
         counted, self._counted = self._counted, ""
         if counted:
             self._door.house.limits.leave(counted)
-
-
-class Door:
-    """A worker's listeners. `proxies` (the lab's) may send PROXY protocol, `balancers` must where TLS is not first."""
-
-    def __init__(
-        self, house: House, tls: ssl.SSLContext, proxies: Collection[str] = (), balancers: Collection[str] = ()
-    ) -> None:
-        self.house, self.tls, self.proxies = house, tls, frozenset(proxies)
-        self._balancers = tuple(ipaddress.ip_network(one, strict=False) for one in balancers)
-        self.loop = asyncio.get_running_loop()
-        self.sessions: set[Session] = set()
-        self._servers: list[asyncio.Server] = []
-
-    def behind(self, ip: str) -> bool:
-        """Whether a balancer speaks from there."""
-        return any(ipaddress.ip_address(ip) in network for network in self._balancers) if self._balancers else False
-
-    async def open(self, listener: Listener, listening: socket.socket) -> asyncio.Server:
-        """Take connections from a listening socket; on `submissions` TLS comes first (RFC 8314)."""
-        implicit = listener == "submissions"
-        server = await self.loop.create_server(
-            partial(Session, self, listener),
-            sock=listening,
-            backlog=BACKLOG,
-            ssl=self.tls if implicit else None,
-            ssl_handshake_timeout=HANDSHAKE_S if implicit else None,
-        )
-        self._servers.append(server)
-        return server
-
-    def shut(self) -> None:
-        """Take no more connections; the sessions go on."""
-        for server in self._servers:
-            server.close()
-
-    async def close(self, patience_s: float) -> None:
-        """Take no more connections, let each session finish its command, then cut what is left."""
-        self.shut()
-        until = self.loop.time() + patience_s
-        while self.sessions and self.loop.time() < until:
-            for session in list(self.sessions):
-                session.hang_up()
-            await asyncio.sleep(0.05)
-        for session in list(self.sessions):
-            session.abort()
-
-
-def _version(transport: asyncio.BaseTransport) -> str | None:
-    secured = transport.get_extra_info("ssl_object")
-    return secured.version() if secured is not None else None
-
-
-def _shown(transport: asyncio.BaseTransport) -> Shown | None:
-    """The certificate that the client has shown, where the listener's context asked for one."""
-    return getattr(transport.get_extra_info("ssl_object"), "shown", None)

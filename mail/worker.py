@@ -35,10 +35,10 @@ from mail.content.examine import Examiner
 from mail.control import Control
 from mail.dialog import HEAVY, House
 from mail.dns import LiveResolver
+from mail.door import Door
 from mail.envelope import Listener
 from mail.judging import Judging
 from mail.limits import Limits
-from mail.listener import Door
 from mail.live import LiveReleases, live_releases
 from mail.nexthop import Offers
 from mail.node.draining import Covers, Other, drain

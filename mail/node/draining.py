@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from hudhud import log
+from mail.door import Door
 from mail.envelope import Listener
-from mail.listener import Door, Session
+from mail.listener import Session
 
 LOOK_S: Final = 0.5  # seconds between looks at the sessions
 REST_S: Final = 5.0  # seconds that a session may rest between two messages while its worker wants to end

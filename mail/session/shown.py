@@ -7,6 +7,7 @@ them may lose its mail by our asking. So here every certificate is taken, and wh
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from collections.abc import Callable
@@ -199,3 +200,14 @@ def _names(shown: crypto.X509) -> tuple[str, ...]:
     except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         pass
     return tuple(dict.fromkeys(name.lower() for name in found))
+
+
+def version_of(transport: asyncio.BaseTransport) -> str | None:
+    """The version of TLS on a connection; None in clear."""
+    secured = transport.get_extra_info("ssl_object")
+    return secured.version() if secured is not None else None
+
+
+def shown_by(transport: asyncio.BaseTransport) -> Shown | None:
+    """The certificate that the client has shown, where the listener's context asked for one."""
+    return getattr(transport.get_extra_info("ssl_object"), "shown", None)

@@ -13,9 +13,10 @@ from typing import Any
 
 from hudhud.settings import Relay as Settings
 from mail.dialog import House
+from mail.door import Door
 from mail.envelope import NULL, PathError, Recipient, parse_path
 from mail.limits import Limits
-from mail.listener import Door, Session
+from mail.listener import Session
 from mail.live import demo_rules
 from mail.session import proxied
 from mail.session.grammar import MailCommand, ParameterError, parse_mail_command, parse_rcpt_command
@@ -103,7 +104,7 @@ class Conversation:
         servers = Servers(lambda: RULES.policy.registry)
         house = House(self.relay, None, limits, settings, None, asyncio.Semaphore(4), servers)  # type: ignore[arg-type]
         self._door = Door(house, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
-        self.session = Clear(self._door, "mx")
+        self.session = Clear(self._door.way, "mx")
         self.session.connection_made(self.pipe)
         self._longest = 0
 

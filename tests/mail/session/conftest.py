@@ -27,10 +27,10 @@ from mail.again import Again
 from mail.careful import Careful, Judge
 from mail.dialog import HEAVY, House
 from mail.dns import Resolver, ZoneResolver
+from mail.door import Door
 from mail.envelope import Client, Envelope, Recipient, parse_path
 from mail.judging import Judging
 from mail.limits import Limits
-from mail.listener import Door
 from mail.live import FixedRules, demo_rules, demo_zone
 from mail.message import Message
 from mail.proof import ways
