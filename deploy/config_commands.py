@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 
+import msgspec
 from cyclopts import App
 
 from hudhud import chain, config, release
@@ -23,11 +25,15 @@ def check(path: Path = Path(config.DEFAULT)) -> int:
 
 
 @app.command
-def show(*, config: Path = Path(config.DEFAULT), json: bool = False, changed: bool = False) -> int:
+def show(
+    path: Path | None = None, /, *, config: Path = Path(config.DEFAULT), json: bool = False, changed: bool = False
+) -> int:
     """Print the effective settings, each with the place it came from.
 
     Parameters
     ----------
+    path
+        The file to read; the same as --config.
     config
         The file to read.
     json
@@ -35,13 +41,19 @@ def show(*, config: Path = Path(config.DEFAULT), json: bool = False, changed: bo
     changed
         Only what the file sets.
     """
-    rows = [row for row in _load(config).effective() if not changed or row[2] != "default"]
+    rows = [row for row in _load(path or config).effective() if not changed or row[2] != "default"]
     if json:
         for key, value, origin in rows:
             out_json({"key": key, "value": value, "origin": origin})
     else:
-        table(str(config), ("setting", "value", "from"), rows)
+        shown = [(key, _shown(value), origin) for key, value, origin in rows]
+        table(str(path or config), ("setting", "value", "from"), shown)
     return Exit.DONE
+
+
+def _shown(value: object) -> str:
+    """As hudhud.toml would say it, texts without quotation marks."""
+    return value if isinstance(value, str) else dumps(msgspec.to_builtins(value), ensure_ascii=False)
 
 
 def _load(path: Path) -> config.Config:

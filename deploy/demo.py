@@ -82,6 +82,8 @@ def make_lab(data: Path, ports: Ports, now: datetime, *, store: str = "sqlite") 
         make_certificate(data / "tls", program, ("localhost", "127.0.0.1", "mx.relay.saba.example"), now)
     keys = {name: release.SigningKey.generate(data / "keys" / f"{name}.key") for name in ("desk", "node", *SIGNERS)}
     registry = demo_registry()
+    programs = [f"autoconfig.{domain}" for entity in registry.entities.values() for domain in entity.domains]
+    make_certificate(data / "tls", "setup", ("mx.relay.saba.example", *programs), now)
     _make_zone(data, registry)
     _make_accounts(data, registry)
     _make_releases(data, keys, now)

@@ -184,6 +184,8 @@ def _welcome(data: Path, settings: Settings) -> None:
             ("submission (STARTTLS, AUTH)", relay.submission[0]),
             ("submission (TLS, AUTH)", relay.submissions[0]),
             ("intake of events (HTTPS, mutual TLS)", settings.intake.url),
+            ("mail programs find their servers (HTTPS)", relay.setup),
+            ("health and metrics: /readyz /healthz /metrics", f"http://{relay.observe}"),
             ("mailboxes (maildirs)", data / "mailboxes"),
             ("certificate authority", data / "tls" / "ca.pem"),
             ("logs", data / "log"),

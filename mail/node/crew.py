@@ -80,6 +80,7 @@ class Child:
         self._life: socket.socket | None = None
         self._ready = asyncio.Event()
         self._ending = False
+        self._replaced = False  # it ends because it was asked to: no fault, no restart that anybody should wake for
         self._keeper = asyncio.create_task(self._keep())
 
     @property
@@ -99,12 +100,13 @@ class Child:
         if cover is not None:
             cover.say(f"cover {self.number}")
             self.covered = True
+        self._replaced = True
         try:
             await self._drain(patience_s)
             self._ready.clear()
             await self.started()
         finally:
-            self.covered = False
+            self.covered = self._replaced = False
             if cover is not None:
                 cover.say(f"leave {self.number}")
 
@@ -153,8 +155,11 @@ class Child:
             lived = SYSTEM.monotonic() - began
             young = 0 if code == 0 or lived > STEADY_S else young + 1
             pause = BACKOFF_S[min(young, len(BACKOFF_S) - 1)]
-            self.restarts += 1
-            _log.warning("worker ended", number=self.number, code=code, lived_s=round(lived, 1), again_in_s=pause)
+            if self._replaced and code == 0:
+                _log.info("worker is replaced", number=self.number)
+            else:
+                self.restarts += 1
+                _log.warning("worker ended", number=self.number, code=code, lived_s=round(lived, 1), again_in_s=pause)
             await asyncio.sleep(pause)
 
     async def _start(self) -> asyncio.subprocess.Process:

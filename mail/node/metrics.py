@@ -61,7 +61,9 @@ class _Status(Collector):
         yield _gauge("rules_stopped", "Detection rules that stopped themselves.", [({}, stopped)])
         limits = status.get("limits", {}).items()
         yield _counter("limit_hits", "How often a limit was hit.", [({"limit": name}, count) for name, count in limits])
-        yield _counter("worker_restarts", "Workers that were started again.", [({}, status.get("restarts", 0))])
+        yield _counter(
+            "worker_restarts", "Workers that fell and were started again.", [({}, status.get("restarts", 0))]
+        )
         octets = status.get("bytes", {}).items()
         yield _gauge(
             "disk_bytes", "Octets on disk: spool, bodies, trace; free.", [({"of": name}, size) for name, size in octets]
