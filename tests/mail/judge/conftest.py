@@ -84,10 +84,12 @@ async def ask(rules: FixedRules, clock: VirtualClock) -> AsyncIterator[Ask]:
         zone: dict[str, object] | None = None,
         changed: dict[str, object] | None = None,
         exemptions: Sequence[Exemption] = (),
+        arrivals: Sequence[tuple[bytes, Sequence[str], datetime]] = (),
     ) -> Asked:
         policy = with_rules(rules.policy, changed or {}, exemptions)
         resolver = ZoneResolver(zone) if zone is not None else ZoneResolver.load(demo_zone())
-        judging = Judging(FixedRules(policy, rules.ruleset), resolver, KnownThreads(threads), clock, Settings())
+        known, live = KnownThreads(threads, arrivals), FixedRules(policy, rules.ruleset)
+        judging = Judging(live, resolver, known, clock, Settings(), patience_s=5.0)
         opened.append(judging)
         whole = envelope(sender, rcpt, account, clock)
         verdicts = tuple([await judging.at_rcpt(whole, r, reference="0-TEST") for r in whole.recipients])
