@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+from weakref import WeakValueDictionary
 
 from hudhud import journal, log
 from hudhud.clock import Clock
@@ -32,6 +33,8 @@ PATIENCE_S: Final = 10.0  # seconds that an act waits for what is being sent at 
 
 Judge = Callable[[Message], Awaitable[Judgement]]
 Parting = Callable[[Stored, Sequence[tuple[int, NewRecipient]], datetime], Sequence[Own]]
+
+_WAITING: Final[tuple[State, ...]] = ("queued",)
 
 _log = log.get(__name__)
 
@@ -75,6 +78,7 @@ class Held:
     ) -> None:
         self._spool, self._clock, self._body_of, self._parting = spool, clock, body_of, parting
         self._patience_s = patience_s
+        self._sealing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def release(
         self, queue_id: str, *, actor: str, reason: str, recipients: Collection[str] | None = None
@@ -97,7 +101,8 @@ class Held:
 
     async def hold(self, queue_id: str, *, actor: str, reason: str) -> Act:
         """Take a waiting message out of delivery; its verdicts stay. Its body is encrypted from here on."""
-        await self._seal(queue_id)
+        async with self._sealing.setdefault(queue_id, asyncio.Lock()):  # two may hold it at once
+            await self._seal(queue_id)
         return await self._move(Why("held", actor, reason), queue_id, ("queued",), "held", None)
 
     async def resume(self, queue_id: str, *, actor: str, reason: str) -> Act:
@@ -113,7 +118,7 @@ class Held:
         later = [one.recipient.address for one in unjudged.waiting(self._spool.database.read, number)]
 
         def work(connection: Connection) -> None:
-            rows.move(connection, number, places, "queued", now)
+            rows.move(connection, number, places, "queued", now, states=_WAITING)
             unjudged.hurry(connection, number, now)
 
         if places or later:
@@ -153,7 +158,7 @@ class Held:
             rows.judged_again(connection, number, kept, rules)
 
         chosen = [(place, one) for place, one in held if place in free]
-        return await self._do(why, stored, chosen, "queued", work)
+        return await self._do(why, stored, chosen, "queued", work, states=("held",))
 
     async def _move(
         self,
@@ -183,7 +188,7 @@ class Held:
             late = [one for place, one in chosen() if (number, place) in hands.sending]
         try:
             now = [(place, one) for place, one in chosen() if (number, place) not in hands.sending or to == "queued"]
-            act = await self._do(why, stored, now, to, tell=tell) if now else Act(queue_id, ())
+            act = await self._do(why, stored, now, to, states=states, tell=tell) if now else Act(queue_id, ())
         except BaseException:
             hands.give_again(number, places)
             raise
@@ -202,6 +207,7 @@ class Held:
         to: State,
         more: Callable[[Connection], None] | None = None,
         *,
+        states: tuple[State, ...],
         tell: bool = False,
     ) -> Act:
         """Move recipients, note the act, write its events, tell the sender: one transaction."""
@@ -212,7 +218,7 @@ class Held:
         def work(connection: Connection) -> str | None:
             if more is not None:
                 more(connection)
-            rows.move(connection, stored.number, [place for place, _ in chosen], to, now)
+            rows.move(connection, stored.number, [place for place, _ in chosen], to, now, states=states)
             rows.note_act(connection, stored.number, note | {"recipients": addresses})
             journal.append(connection, events)
             return rows.drop_if_done(connection, stored.number)

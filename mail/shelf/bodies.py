@@ -59,6 +59,8 @@ class Bodies:
         try:
             durable.create(self.folder / name, data, mode=durable.PRIVATE)
             durable.sync_folder(self.folder)
+        except FileExistsError:  # another's: whoever writes it needs it
+            raise
         except BaseException:
             (self.folder / name).unlink(missing_ok=True)
             raise

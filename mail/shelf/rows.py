@@ -152,11 +152,14 @@ _RECIPIENTS = """SELECT place, address, domain, notify, orcpt, state, held_by FR
     ORDER BY place"""
 
 
-def move(connection: Connection, number: int, places: Iterable[int], to: State, now: datetime) -> None:
-    """Move recipients that still wait or are held to another state; due at once where that is `queued`."""
+def move(
+    connection: Connection, number: int, places: Iterable[int], to: State, now: datetime, *, states: Collection[State]
+) -> None:
+    """Move recipients that are still in one of `states` to another; due at once where that is `queued`."""
+    literal = ", ".join(f"'{one}'" for one in states if one in LIVE)
     connection.executemany(
-        "UPDATE recipients SET released = released OR (state = 'held' AND ? = 'queued'), state = ?, next = ?"
-        " WHERE number = ? AND place = ? AND state IN ('queued', 'held', 'unjudged')",
+        "UPDATE recipients SET released = released OR (state = 'held' AND ? = 'queued'), state = ?, next = ?"  # noqa: S608 - our words
+        f" WHERE number = ? AND place = ? AND state IN ({literal})",
         [(to, to, now.timestamp(), number, place) for place in places],
     )
 

@@ -120,3 +120,27 @@ async def test_a_sender_of_ours_is_told_of_a_deletion_and_nobody_else(house, lis
         words = message_from_bytes(report, policy=default).get_body(("plain",)).get_content()
         assert "removed by people" in words
         assert "receiving system" not in words
+
+
+async def test_two_who_hold_a_large_message_at_once_do_not_lose_it(house, hop) -> None:
+    sink = await hop()
+    queue_id = await house.put("salim@interior.saba.example", body=b"x" * 300_000 + b"\r\n")
+    both = await asyncio.gather(*(house.held.hold(queue_id, **WHO) for _ in range(4)), return_exceptions=True)
+    assert not [one for one in both if isinstance(one, BaseException)]
+    assert house.states(queue_id) == ["held"]
+    assert len(house.spool.body(queue_id)) > 300_000
+    house.start()
+    await house.held.resume(queue_id, **WHO)
+    await house.until(queue_id, "delivered")
+    assert len(sink.messages) == 1
+    async with asyncio.timeout(5):
+        while list((house.folder / "relay" / "bodies").iterdir()):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_retry_that_comes_with_a_hold_does_not_undo_it(house) -> None:
+    queue_id = await house.put("salim@interior.saba.example")
+    await asyncio.gather(house.held.hold(queue_id, **WHO), *(house.held.retry(queue_id) for _ in range(5)))
+    for _ in range(3):
+        await asyncio.gather(house.held.retry(queue_id), house.held.retry(queue_id))
+    assert house.states(queue_id) == ["held"]
