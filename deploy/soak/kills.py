@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.bench import lab, load, process, sink
+from deploy.bench import bodies, lab, load, process, sink
 from deploy.bench.system import found
 from deploy.programs import alive
 from deploy.soak.place import accepted, all_there, loaded
@@ -28,7 +28,6 @@ from hudhud.cli import progress
 from hudhud.settings import split_address
 
 SESSIONS, MESSAGES = 4, 40  # of one run of smtp-source
-SENDER_ABROAD = "noor@freemail.example"
 DELIVERED_S = 180.0  # after the last kill, in which everything must arrive
 QUIET_S = 5.0  # afterwards, for what would come a second time
 EARLY = 0.25  # share of kills that come within the first EARLY_S seconds, whatever is going on then
@@ -52,8 +51,8 @@ class Kill:
 
 
 @dataclass(slots=True)
-class Abroad:
-    """smtp-source at the MX port, again and again until told to stop; each run has a host name of its own.
+class Handing:
+    """smtp-source at the MX port, as the registered server of a body, again and again until told to stop; each run has a host name of its own.
 
     A run that ends well got 250 for each of its messages. One that broke tells how many got as far as 354; of these at
     most one a session waited for its 250.
@@ -77,7 +76,7 @@ class Abroad:
                 "-M",
                 name,
                 "-f",
-                SENDER_ABROAD,
+                bodies.SENDER,
                 "-t",
                 lab.RECIPIENT,
             )
@@ -106,7 +105,11 @@ class Abroad:
                 came[host] += 1
         missing = sum(max(taken - came[name], 0) for name, taken in self.taken.items())
         return [
-            Line("messages of smtp-source that got 250 on the MX port", f"{sum(self.taken.values()):,} or more"),
+            Line(
+                "messages of smtp-source that got 250 on the MX port",
+                f"{sum(self.taken.values()):,} or more",
+                any(came.values()),
+            ),
             Line("of these lost", str(missing), missing == 0),
         ]
 
@@ -116,12 +119,12 @@ async def kill_relay(folder: Path, points: int, seed: int) -> list[Line]:
     dice = random.Random(seed)  # noqa: S311 - the same kills for the same seed
     settings = lab.make(folder, changes=SETTINGS)
     async with compiled(folder), lab.relaying(folder, settings, arrivals=True) as running:
-        abroad = Abroad(split_address(settings.relay.mx[0])[1])
-        async with loaded(_orders(running)) as results, _beside(abroad):
+        handing = Handing(split_address(settings.relay.mx[0])[1])
+        async with loaded(_orders(running)) as results, _beside(handing):
             kills = await _kill(running, points, dice)
             await asyncio.sleep(1.0)
         wanted = accepted(results)
-        arrivals = await all_there(running, wanted, DELIVERED_S, more=abroad.complete, quiet=QUIET_S)
+        arrivals = await all_there(running, wanted, DELIVERED_S, more=handing.complete, quiet=QUIET_S)
     refused = sum(len(result.refused) for result in results)
     broken = sum(result.broken for result in results)
     counted = ", ".join(f"{sum(k.what == what for k in kills)} {what}" for what in dict.fromkeys(WHAT))
@@ -129,7 +132,7 @@ async def kill_relay(folder: Path, points: int, seed: int) -> list[Line]:
         Line("kills of the relay", f"{len(kills)}: {counted} (seed {seed})"),
         Line("connections that broke, messages put off", f"{broken:,}, {refused:,}"),
         *lines(tally(wanted, arrivals, [kill.moment for kill in kills])),
-        *abroad.lines(arrivals),
+        *handing.lines(arrivals),
     ]
 
 
@@ -143,9 +146,9 @@ def _orders(running: lab.RelayLab) -> list[load.Order]:
 
 
 @contextlib.asynccontextmanager
-async def _beside(abroad: Abroad) -> AsyncIterator[None]:
+async def _beside(handing: Handing) -> AsyncIterator[None]:
     stop = asyncio.Event()
-    task = asyncio.create_task(abroad.run(stop))
+    task = asyncio.create_task(handing.run(stop))
     try:
         yield
     finally:
