@@ -16,9 +16,10 @@ from mail.content.parts import Part
 
 MIN_WORDS: Final = 12  # a shorter text is everybody's
 FIRST_WORDS: Final = 40  # a longer text is also known by its beginning, whatever was put below it
-MAX_WORDS: Final = 2000
-MAX_TEXT: Final = 64 * 1024  # characters that are read
+MAX_WORDS: Final = 600  # two messages with the same first words are the same
+MAX_TEXT: Final = 8 * 1024  # characters that are read
 OWN_WORDS: Final = 8  # above a copied header; with more of them somebody wrote, and no rule forwarded
+MAX_ABOVE: Final = 2048  # characters in which a copied header is looked for
 MIN_FILE: Final = 1024  # octets; a smaller file is everybody's
 MIN_IMAGE: Final = 64 * 1024  # octets; a smaller image is a letterhead
 MAX_FILES: Final = 8
@@ -28,9 +29,9 @@ _WORDS: Final = bytes(
     for byte in range(256)
 )
 _COPIED = re.compile(
-    r"(?:^|\n)[ >*\t]*(?:from|von|de|من)[ *]*:[^\n]{0,300}\n(?:[ >*\t]*[^\s:][^:\n]{0,30}:[^\n]{0,500}\n){1,12}", re.I
+    r"\n[ >*\t]*(?:from|von|de|من)[ *]*:[^\n]{0,300}\n(?:[ >*\t]*[^\s:][^:\n]{0,30}:[^\n]{0,500}\n){1,12}", re.I
 )
-_FORWARDED = re.compile(r"(?:^|\n)[ >\t]*-{4,}[^\n]{1,80}-{4,}[ \t\r]*\n")
+_FORWARDED = re.compile(r"\n[ >\t]*-{4,}[^\n]{1,80}-{4,}[ \t\r]*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +76,18 @@ def of(message_id: str, text: str, parts: Iterable[Part]) -> Marks:
 
 def _forwarded(text: str) -> tuple[bytes, ...]:
     """What stands below a copied header (From:, Sent:, To:, …) or a line of dashes that says "forwarded"."""
-    cut = text[:MAX_TEXT].replace("\r", "")
+    cut = "\n" + text[: MAX_TEXT + MAX_ABOVE].replace("\r", "")
+    top = cut[:MAX_ABOVE]
     found: list[bytes] = []
-    if ":" in cut or "----" in cut:
-        for pattern in (_COPIED, _FORWARDED):
-            match = pattern.search(cut[:8192])
-            if match is not None and len(_words(cut[: match.start()])) <= OWN_WORDS:
-                found += _texts(_words(cut[match.end() :]))
+    for pattern in (_COPIED, _FORWARDED):
+        match = pattern.search(top)
+        if match is not None and len(_words(top[: match.start()])) <= OWN_WORDS:
+            found += _texts(_words(cut[match.end() :]))
     return tuple(dict.fromkeys(found))
 
 
 def _words(text: str) -> list[bytes]:
-    return text[:MAX_TEXT].encode("utf-8", "replace").translate(_WORDS).split()[:MAX_WORDS]
+    return text[:MAX_TEXT].encode("utf-8", "replace").translate(_WORDS).split(None, MAX_WORDS)[:MAX_WORDS]
 
 
 def _texts(words: list[bytes]) -> tuple[bytes, ...]:
