@@ -103,6 +103,8 @@ class Relay(Section, frozen=True):
     auth_cache_s: float = 300.0  # a verified log-in is not hashed again for so long
     drain_s: float = 300.0  # seconds that sessions have to end by themselves when a worker is replaced
     max_delegation_days: int = 366  # days; how long somebody may be allowed to send as another before it is said again
+    max_guest_days: int = 366  # days; how long a guest's account may last before it is said again
+    exemption_reminder_days: float = 7.0  # days before its end that applicant and officers hear of it
     notices_per_hour_per_account: int = 60  # past it refusals are told by the SMTP reply only
 
 

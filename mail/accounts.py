@@ -17,6 +17,11 @@ accounts.toml:
     [account."minister@finance.saba.example"]
     entity = "FIN"
     kind = "role"                              a role's mailbox: nobody logs in as it, persons are delegated to act
+    [account."visitor@finance.saba.example"]
+    entity = "FIN"
+    kind = "guest"                             a contractor: logs in until `ends`, because of …
+    sponsor = "yusuf@finance.saba.example"     … a person of the same body, who answers for it
+    ends = 2027-01-31T00:00:00Z
     [[delegation]]
     address = "diwan@finance.saba.example"     to is allowed to send as it …
     to = "amal@finance.saba.example"
@@ -111,11 +116,14 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """One [account] table; `address` is its name. Without `password` another back end (or only apps) knows one.
 
     `left` is since when the person has left: the address is kept, so that nobody gets it, and nobody logs in with it.
+    A guest (contractor) has a `sponsor`, a person of the same body, and logs in until `ends` by the node's own clock.
     """
 
     entity: str
-    kind: Literal["person", "role"] = "person"
+    kind: Literal["person", "role", "guest"] = "person"
     left: datetime | None = None
+    sponsor: str = ""
+    ends: datetime | None = None
     name: str = ""
     password: str = ""
     scram: str = ""
@@ -132,7 +140,11 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     @property
     def logs_in(self) -> bool:
         """Whether anybody may log in as it."""
-        return self.kind == "person" and self.left is None
+        return self.kind != "role" and self.left is None
+
+    def logs_in_at(self, now: datetime) -> bool:
+        """The same, at that time: a guest's account ends."""
+        return self.logs_in and (self.ends is None or now < self.ends)
 
 
 class Delegation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -233,6 +245,7 @@ def parse(data: bytes, *, file: str = FILE) -> Accounts:
         rows[address] = msgspec.structs.replace(one, address=address, aliases=aliases)
     _check_apps(rows.values(), file, where)
     _check_roles(rows.values(), file, where)
+    _check_guests(rows, file, where)
     delegations = [_delegation(d, f"delegation[{n}]", rows, file, where) for n, d in enumerate(read.delegation)]
     return Accounts(rows.values(), delegations)
 
@@ -255,6 +268,26 @@ def _check_roles(rows: Iterable[Row], file: str, where: Mapping[str, int]) -> No
         if one.left is not None and one.left.tzinfo is None:
             key = f"account.{one.address}.left"
             raise AccountsError(file, toml.line_of(key, where), key, "needs a time with its zone")
+
+
+def _check_guests(rows: Mapping[str, Row], file: str, where: Mapping[str, int]) -> None:
+    """A guest has an end and somebody of the body who answers for it; nobody else has either."""
+    for address, one in rows.items():
+        problem = ""
+        if one.kind != "guest":
+            problem = "only a guest has a sponsor and an end" if one.sponsor or one.ends is not None else ""
+        elif one.ends is None or one.ends.tzinfo is None:
+            problem = "a guest needs ends, a time with its zone"
+        elif "@" not in one.sponsor or not _answers(rows.get(one.sponsor), one):
+            problem = "a guest needs a sponsor: a person of the same body"
+        if problem:
+            key = f"account.{address}"
+            raise AccountsError(file, toml.line_of(key, where), key, problem)
+
+
+def _answers(sponsor: Row | None, guest: Row) -> bool:
+    """A sponsor whom only another back end knows (LDAP, tokens) has no row."""
+    return sponsor is None or (sponsor.kind == "person" and sponsor.entity == guest.entity)
 
 
 def _delegation(
@@ -283,7 +316,12 @@ def write(path: Path, rows: Iterable[Row], delegations: Iterable[Delegation] = (
     for one in rows:
         heading = f"account.{toml.quoted(one.address)}"
         said = {name: getattr(one, name) for name in ("entity", "name", "password", "aliases", "language", "scram")}
-        more = {"kind": "" if one.kind == "person" else one.kind, "left": one.left or ""}
+        more: dict[str, str | datetime] = {
+            "kind": "" if one.kind == "person" else one.kind,
+            "left": one.left or "",
+            "sponsor": one.sponsor,
+            "ends": one.ends or "",
+        }
         lines += ["", *toml.table(f"[{heading}]", said | more)]
         for app in one.app:
             lines += toml.table(f"[[{heading}.app]]", msgspec.structs.asdict(app))

@@ -28,7 +28,7 @@ class NotAllowed(Exception):  # noqa: N818 - it is an answer to a person, not a 
 def given(accounts: Accounts, wish: Delegation, registry: Registry, now: datetime, max_days: int) -> Accounts:
     """The accounts with that delegation, in the place of one for the same pair; NotAllowed says why not."""
     owner, to = accounts.find(wish.owner), accounts.find(wish.to)
-    if owner is None or not owner.logs_in:
+    if owner is None or not owner.logs_in or owner.kind == "guest":
         raise NotAllowed(
             _("the owner {owner} is no person's account: a person answers for a delegation"), owner=wish.owner
         )
@@ -72,13 +72,17 @@ def _without(accounts: Accounts, address: str, to: str) -> Iterator[Delegation]:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """The accounts afterwards, the delegations that ended and those that the successor has, app passwords dropped."""
+    """The accounts afterwards, the delegations that ended and those that the successor has, app passwords dropped.
+
+    `guests`: contractors for whom the person answered: the successor's now, or ended.
+    """
 
     accounts: Accounts
     addresses: frozenset[str]
     ended: tuple[Delegation, ...]
     passed_on: tuple[Delegation, ...]
     apps: int
+    guests: tuple[str, ...] = ()
 
 
 def left(accounts: Accounts, address: str, registry: Registry, now: datetime, successor: str = "") -> Departure:
@@ -91,7 +95,8 @@ def left(accounts: Accounts, address: str, registry: Registry, now: datetime, su
     if row.kind == "role":
         raise NotAllowed(_("{address} is a role: end its delegations instead"), address=row.address)
     heir = accounts.find(successor) if successor else None
-    if successor and (heir is None or not heir.logs_in or heir.entity != row.entity or heir.address == row.address):
+    fits = heir is not None and heir.logs_in and heir.kind == "person" and heir.entity == row.entity
+    if successor and (not fits or heir is row):
         raise NotAllowed(
             _("the successor {successor} is no other person's account of {body}"),
             successor=successor, body=row.entity,
@@ -100,8 +105,17 @@ def left(accounts: Accounts, address: str, registry: Registry, now: datetime, su
     kept = tuple(d for d in accounts.delegations if d not in gone)
     passed = tuple(_passed(gone, row, heir.address, kept)) if heir is not None else ()
     changed = msgspec.structs.replace(row, password="", scram="", app=(), left=row.left or now)
-    rows = {**accounts.rows, row.address: changed}
-    return Departure(Accounts(rows.values(), (*kept, *passed)), row.all, gone, passed, len(row.app))
+    guests = {one.address: _guest_without(one, heir, now) for one in accounts if one.sponsor == row.address}
+    rows = {**accounts.rows, **guests, row.address: changed}
+    return Departure(Accounts(rows.values(), (*kept, *passed)), row.all, gone, passed, len(row.app), tuple(guests))
+
+
+def _guest_without(guest: Row, heir: Row | None, now: datetime) -> Row:
+    """A guest whose sponsor has left: the successor's, or over."""
+    if heir is not None:
+        return msgspec.structs.replace(guest, sponsor=heir.address)
+    ends = min(guest.ends, now) if guest.ends is not None else now
+    return msgspec.structs.replace(guest, ends=ends)
 
 
 def _known_elsewhere(address: str, registry: Registry) -> Row:

@@ -34,6 +34,7 @@ MAX_PASSWORD: Final = 256
 account = App(name="account", help="Mail accounts of this relay: add, passwd, list, show, app passwords, leave.")
 account.command("mail.cli.leave_command:leave", name="leave", help="A person leaves: everything of theirs ends.")
 account.command("mail.cli.leave_command:role", name="role", help="Add a role's mailbox, for which persons act.")
+account.command("mail.cli.guest_command:guest", name="guest", help="A contractor's account, with a sponsor and an end.")
 account.command("mail.cli.app_command:app", name="app", help="App passwords of an account: add, list, revoke.")
 
 
@@ -64,13 +65,13 @@ def add(
     if len(codes) != 1:
         raise Problem(_("the addresses belong to different bodies: {codes}", codes=", ".join(sorted(codes))))
     fresh = Row(address=mine[0], entity=codes.pop(), name=name, aliases=tuple(mine[1:]), language=language)
-    _free(accounts.load(settings.path(accounts.FILE)), mine)
+    check_free(accounts.load(settings.path(accounts.FILE)), mine)
     elsewhere = served_by(settings, mine[0])
     if not elsewhere:
-        fresh = with_password(fresh, _password(), apps.login_secret(settings.path("keys")))
+        fresh = with_password(fresh, asked_password(), apps.login_secret(settings.path("keys")))
 
     def work(now: Accounts) -> tuple[Accounts, object]:
-        _free(now, mine)
+        check_free(now, mine)
         return Accounts((*now, fresh), now.delegations), {"entity": fresh.entity, "aliases": list(fresh.aliases)}
 
     keeping.change(settings, "account.add", mine[0], work)
@@ -97,7 +98,7 @@ def passwd(address: str, *, config: Path = CONFIG) -> int:
         raise Problem(_("{backend} knows the password; set it there", backend=elsewhere), Exit.NO)
     if not found.logs_in:
         raise Problem(_("nobody logs in as {address}: it is a role, or the person has left", address=found.address))
-    password, secret = _password(), apps.login_secret(settings.path("keys"))
+    password, secret = asked_password(), apps.login_secret(settings.path("keys"))
 
     def work(now: Accounts) -> tuple[Accounts, object]:
         return replaced(now, with_password(existing(now, found.address), password, secret)), None
@@ -159,6 +160,8 @@ def show(address: str, *, json: bool = False, config: Path = CONFIG) -> int:
         (_("App passwords"), len(apps.current(row, now))),
         (_("May send as"), ", ".join(one.address for one in given)),
     ]
+    if row.kind == "guest" and row.ends is not None:
+        rows += [(_("Guest of"), row.sponsor), (_("Until"), f"{row.ends:%Y-%m-%d %H:%M}")]
     if row.left is not None:
         rows.append((_("Left on"), f"{row.left:%Y-%m-%d %H:%M}"))
     table("", (_("What"), _("Value")), rows)
@@ -203,7 +206,7 @@ def with_password(row: Row, password: str, secret: bytes) -> Row:
     return msgspec.structs.replace(row, password=hash_password(text), scram=str(keys))
 
 
-def _free(known: Accounts, addresses: list[str]) -> None:
+def check_free(known: Accounts, addresses: list[str]) -> None:
     for text in addresses:
         if (taken := known.find(text)) is not None:
             raise Problem(
@@ -215,6 +218,8 @@ def _told(row: Row, settings: Settings) -> dict[str, object]:
     """What a machine may read of an account: never a hash."""
     names = ("address", "entity", "kind", "name", "aliases", "language")
     ends = {"left": format_time(row.left)} if row.left is not None else {}
+    if row.ends is not None:
+        ends |= {"sponsor": row.sponsor, "ends": format_time(row.ends)}
     has = {"password": bool(row.password), "scram": bool(row.scram), "apps": len(apps.current(row, SYSTEM.now()))}
     return {name: getattr(row, name) for name in names} | ends | has | {"backend": served_by(settings, row.address)}
 
@@ -229,7 +234,7 @@ def _password_is(row: Row, settings: Settings) -> str:
     return _("set") if row.scram else _("set; for SCRAM set it again")
 
 
-def _password() -> str:
+def asked_password() -> str:
     """Asked for twice on a terminal, else the first line of stdin."""
     if sys.stdin.isatty():
         password = getpass.getpass(_("Password: "))

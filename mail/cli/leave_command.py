@@ -92,7 +92,12 @@ def _say(who: str, heir: str, departure: Departure) -> None:
             owner=one.owner,
         )
         out(text)
-    if heir and not departure.passed_on:
+    for guest in departure.guests:
+        if heir:
+            out(_("{address}: guest of {sponsor} from now on", address=guest, sponsor=heir))
+        else:
+            out(_("{address}: the guest's account has ended", address=guest))
+    if heir and not (departure.passed_on or departure.guests):
         err(_("there was nothing to pass on to {address}", address=heir))
 
 

@@ -52,7 +52,8 @@ class LiveAccounts:
 def account_of(known: Known, accounts: Accounts, registry: Registry, now: datetime) -> Account | None:
     """The account of whom a back end knows: that of accounts.toml, else one made of what the registry says. Pure.
 
-    None where the password that was given stands there no more, where the person has left, and where there is no body.
+    None where the password that was given stands there no more, where the person has left or a guest's time is over,
+    and where there is no body.
     Further addresses that a back end names count only within the body, and where no other account has them.
     """
     row = accounts.find(known.address)
@@ -61,7 +62,7 @@ def account_of(known: Known, accounts: Accounts, registry: Registry, now: dateti
         if body is None:
             return None
         account = accounts.with_delegations(Account(known.address, body.code, frozenset({known.address})), now)
-    elif not row.logs_in or not _stands(known.stamp, row, now):
+    elif not row.logs_in_at(now) or not _stands(known.stamp, row, now):
         return None
     else:
         account = accounts.account(row, now)

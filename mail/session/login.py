@@ -182,7 +182,7 @@ class Login:
     def person(self, address: str) -> str:
         """The account of the person with that address; "" where accounts.toml has none."""
         row = self._live.value.find(address)
-        return row.address if row is not None and row.logs_in else ""
+        return row.address if row is not None and row.logs_in_at(self._clock.now()) else ""
 
     async def look(self) -> dict[str, str]:
         """What is wrong with each back end ("" where nothing is); a fresh worker learns what they offer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,15 +15,20 @@ from cyclopts import App
 
 from hudhud import codec, release
 from hudhud.cli import Exit, Problem
+from hudhud.registry import parse_registry
 from mail import accounts
 from mail.accounts import Row
 from mail.cli.delegate_command import delegate
+from mail.cli.guest_command import guest
 from mail.cli.leave_command import leave, role
 from mail.exempt import Exemption, parse_exemptions
 from mail.grants.asking import Status
 from mail.grants.ledger import Ledger
+from mail.proof.known import Known
+from mail.session.live import account_of
 
 AMAL, YUSUF, RANIA = (f"{name}@finance.saba.example" for name in ("amal", "yusuf", "rania"))
+CONTRACTOR = "visitor@finance.saba.example"
 MINISTER = "minister@finance.saba.example"
 NOW = datetime.now(UTC)
 DAY = f"{NOW + timedelta(days=30):%Y-%m-%d}"
@@ -52,7 +58,7 @@ def house(tmp_path: Path) -> Path:
 @pytest.fixture
 def hudhud(house: Path) -> Hudhud:
     app = App(result_action="return_value")
-    for command in (delegate, leave, role):
+    for command in (delegate, leave, role, guest):
         app.command(command)
     return lambda *words: app([*words, "--config", str(house / "hudhud.toml")])
 
@@ -117,3 +123,72 @@ def test_where_the_desk_is_elsewhere_the_log_in_ends_and_what_is_left_is_named(h
     assert told.value.exit is Exit.UNAVAILABLE
     assert not accounts.load(house / "accounts.toml").rows[RANIA].logs_in
     assert hudhud("leave", AMAL) == Exit.DONE  # who has none is done
+
+
+def _guest(house: Path, hudhud: Hudhud, monkeypatch: pytest.MonkeyPatch, until: str = DAY) -> accounts.Row:
+    monkeypatch.setattr("sys.stdin", io.StringIO("a long enough password\n"))
+    assert hudhud("guest", CONTRACTOR, "--sponsor", YUSUF, "--until", until, "--name", "Visitor") == Exit.DONE
+    found = accounts.load(house / "accounts.toml").find(CONTRACTOR)
+    assert found is not None
+    return found
+
+
+def test_a_guest_has_a_sponsor_and_an_end_and_is_given_another(
+    house: Path, hudhud: Hudhud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = _guest(house, hudhud, monkeypatch)
+    assert (row.kind, row.sponsor, row.entity, bool(row.password)) == ("guest", YUSUF, "FIN", True)
+    assert row.ends is not None
+    assert row.logs_in_at(NOW)
+    assert not row.logs_in_at(row.ends)
+    later = f"{NOW + timedelta(days=60):%Y-%m-%d}"
+    assert hudhud("guest", CONTRACTOR, "--sponsor", AMAL, "--until", later) == Exit.DONE
+    again = accounts.load(house / "accounts.toml").find(CONTRACTOR)
+    assert again is not None
+    assert (again.sponsor, again.password) == (AMAL, row.password)
+    assert again.ends is not None
+    assert again.ends > row.ends
+    assert [act for act, subject, _ in acts(house) if subject == CONTRACTOR] == ["account.guest", "account.guest"]
+
+
+@pytest.mark.parametrize(
+    ("sponsor", "until", "said"),
+    [
+        ("nobody@finance.saba.example", DAY, "no person's account"),
+        ("salim@interior.saba.example", DAY, "no person's account"),
+        (YUSUF, "2020-01-01", "over already"),
+        (YUSUF, "2099-01-01", "at most 366 days"),
+    ],
+)
+def test_no_guest_without_end_or_sponsor(house: Path, hudhud: Hudhud, sponsor: str, until: str, said: str) -> None:
+    with pytest.raises(Problem, match=said):
+        hudhud("guest", CONTRACTOR, "--sponsor", sponsor, "--until", until)
+    assert accounts.load(house / "accounts.toml").find(CONTRACTOR) is None
+
+
+def test_a_person_is_made_no_guest(hudhud: Hudhud) -> None:
+    with pytest.raises(Problem, match="no guest's account"):
+        hudhud("guest", AMAL, "--sponsor", YUSUF, "--until", DAY)
+
+
+@pytest.mark.parametrize("successor", ["", AMAL])
+def test_guests_of_who_leaves_end_or_go_to_the_successor(
+    house: Path, hudhud: Hudhud, monkeypatch: pytest.MonkeyPatch, successor: str
+) -> None:
+    _guest(house, hudhud, monkeypatch)
+    hudhud("leave", YUSUF, *(("--successor", successor) if successor else ()))
+    row = accounts.load(house / "accounts.toml").find(CONTRACTOR)
+    assert row is not None
+    assert row.logs_in_at(datetime.now(UTC)) is bool(successor)
+    assert row.sponsor == (successor or YUSUF)
+
+
+def test_a_guest_whose_time_is_over_is_nobody_whichever_back_end_knows_the_password() -> None:
+    registry = parse_registry({"registry.toml": (resources.files("hudhud") / "demo" / "registry.toml").read_bytes()})
+    row = Row(address=CONTRACTOR, entity="FIN", kind="guest", sponsor=YUSUF, ends=NOW, password="$argon2id$x")
+    known = accounts.Accounts([row])
+    for stamp in ("", row.password):  # of LDAP or a token; of accounts.toml
+        before = account_of(Known(CONTRACTOR, stamp=stamp), known, registry, NOW - timedelta(seconds=1))
+        assert before is not None
+        assert before.kind == "person"
+        assert account_of(Known(CONTRACTOR, stamp=stamp), known, registry, NOW) is None
