@@ -67,8 +67,6 @@ class Relay:
         """MAIL: a transaction, or why none may begin now."""
         if client.listener != "mx" and (short := unqualified(mail.sender)):
             return short
-        if mail.size is not None and mail.size > self._largest(account):
-            return self._oversize(client, account, mail, mail.size)
         if account is not None and account.kind == "server":
             share = self._settings.messages_per_minute_per_server / account.per_minute if account.per_minute else 1.0
             hit = self._limits.take_each((limits.MESSAGES_SERVER, account.name), cost=share)
@@ -81,6 +79,8 @@ class Relay:
             )
         if hit is not None:
             return slower(hit)
+        if mail.size is not None and mail.size > self._largest(account):  # it counts too: each size is a key of its own
+            return self._oversize(client, account, mail, mail.size)
         transaction = Transaction(client, account, mail, self._spool.new_id(), self._clock.now())
         log.bind(queue_id=transaction.reference)
         return transaction

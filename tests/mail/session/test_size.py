@@ -90,3 +90,12 @@ def test_the_longest_words_of_a_policy_still_fit_a_reply() -> None:
 def test_the_policys_words_for_large_files_are_one_short_line_in_both_languages(lines: str, problem: str) -> None:
     with pytest.raises(PolicyError, match=problem):
         parse_policy({"policy.toml": f'version = "1"\n[default]\n{lines}\n'.encode()})
+
+
+async def test_sizes_that_are_too_large_count_as_messages_so_that_they_cannot_drive_other_limits_out(
+    start: Any,
+) -> None:
+    async with start(messages_per_minute_per_account=3) as running:
+        talk = await running.logged_in()
+        replies = [(await talk.say(f"MAIL FROM:<{AMAL}> SIZE={90_000_000 + n}"))[:3] for n in range(5)]
+        assert replies == ["552"] * 3 + ["450"] * 2
