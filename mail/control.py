@@ -114,7 +114,7 @@ class Control:
         with log.bound(queue_id=name):
             done = await perform(served.held, act, name, request, reason)
         meter.count(meter.ACTS, act, by=bool(done.recipients))
-        if problem := why_not(done):
+        if problem := why_not(done, act):
             raise Refused(409, problem)
         late = {"late": list(done.late)} if done.late else {}
         return {"id": name, "recipients": list(done.recipients), **({"told": True} if done.told else {}), **late}

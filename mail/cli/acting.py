@@ -43,7 +43,7 @@ def carry_out(config: Path, order: Order, ids: Sequence[str], which: Which, *, a
     if order.act not in NAMES or (order.act != "retry" and not order.reason.strip()):
         raise Problem(_("say why: a reason is needed"))
     if bool(ids) == (all or which.given()):
-        raise Problem(_("name queue ids, or say by filters which messages are meant"))
+        raise Problem(_("name queue ids, or say by filters which messages are meant (resume, retry: or --all)"))
     if not ids:
         return _many(config, order, which)
     if order.dry_run:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hudhud.cli import out, table, visible
-from mail.cli.words import _
+from mail.cli.words import _, language
 
 
 def row(one: Mapping[str, Any]) -> Sequence[object]:
@@ -39,7 +39,7 @@ def explain(found: Mapping[str, Any]) -> None:
             f["disposition"],
             f["rule"],
             f["version"],
-            f["reason"],
+            f["facts"].get("title", {}).get(language()) or f["reason"],
             _facts(f["facts"]),
             ", ".join(f["recipients"] or ["*"]),
         )
@@ -75,4 +75,9 @@ def _refused(found: Mapping[str, Any]) -> None:
 
 
 def _facts(facts: Mapping[str, object]) -> str:
-    return "; ".join(f"{name}={value}" for name, value in facts.items())
+    """The title is the reason; lists are written out."""
+    return "; ".join(f"{name}={_fact(value)}" for name, value in facts.items() if name != "title")
+
+
+def _fact(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

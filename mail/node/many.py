@@ -119,7 +119,7 @@ class Many:
                 act = await perform(held, plan.act, name, request, reason)
         except BodyError as error:
             return Act(name, ()), str(error)
-        return act, why_not(act)
+        return act, why_not(act, plan.act)
 
     def _keep(self, token: str, plan: Plan) -> None:
         now = self._clock.monotonic()
@@ -152,13 +152,22 @@ async def perform(held: Held, act: Name, name: str, request: Request, reason: st
     return await held.delete(name, actor=actor, reason=reason, recipients=only, tell=tell)
 
 
-def why_not(act: Act) -> str:
+def why_not(act: Act, name: Name) -> str:
     """Why nothing was done; "" where something was."""
     if act.recipients:
         return ""
     if act.late:
         return f"it is being sent at this moment: {', '.join(act.late[:5])}; try again"
-    return "nothing was to be done: no recipient is in that state any more"
+    return f"nothing was to be done: {_OTHERWISE[name]}"
+
+
+_OTHERWISE: Final[Mapping[Name, str]] = {
+    "hold": "no recipient waits",
+    "resume": "nobody took it out of delivery; what a rule holds goes by `hudhud mail held release`",
+    "release": "no recipient is held; what a person took out of delivery goes by `hudhud mail queue resume`",
+    "retry": "no recipient waits",
+    "delete": "no recipient waits or is held",
+}
 
 
 def told(chosen: list[tuple[int, int]], touched: Touched) -> dict[str, object]:

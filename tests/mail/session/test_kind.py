@@ -16,6 +16,8 @@ from mail import dns
 from mail.live import demo_zone
 from mail.policy import Policy
 from mail.session import kindness
+from mail.shelf.search import Wanted
+from mail.tell.where import told
 from mail.verdict import Disposition, Finding, Verdict
 
 AMAL, SALIM, NOOR = "amal@finance.saba.example", "salim@interior.saba.example", "noor@freemail.example"
@@ -71,6 +73,8 @@ async def test_permitted_recipients_are_served_and_the_forbidden_one_is_told_of_
             SALIM: "accept",
             FORBIDDEN: "reject",
         }
+        (path,) = running.spool.shelves.find(Wanted(recipient=FORBIDDEN))  # found by the one who did not get it
+        assert [line for line in told(path, "en") if FORBIDDEN in line and "refused" in line]
 
 
 async def test_when_all_are_forbidden_data_is_refused_so_that_nobody_thinks_it_went(start: Any) -> None:
