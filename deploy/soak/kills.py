@@ -52,7 +52,7 @@ class Kill:
 
 @dataclass(slots=True)
 class Handing:
-    """smtp-source at the MX port, as a body's registered server, until told to stop; each run has a host name of its own.
+    """smtp-source at the MX port, as a body's server, until told to stop; each run has a host name of its own.
 
     A run that ends well got 250 for each of its messages. One that broke tells how many got as far as 354; of these at
     most one a session waited for its 250.
