@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -21,6 +22,8 @@ BACKOFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # before a worker that died 
 STEADY_S: Final = 60.0  # a worker that lived so long begins anew with the first pause
 READY_S: Final = 60.0  # seconds a worker has to say that it is ready
 STOP_S: Final = 16.0  # seconds a worker has to end by itself
+# What a password's hash or a large message took goes back to the system, and threads share two arenas (glibc's words).
+MEMORY: Final = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 
 Key = tuple[Listener, str, int]  # listener, "host:port", worker
 
@@ -178,6 +181,7 @@ class Child:
                 *("-m", "mail.worker", *words),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(*sockets.values(), theirs.fileno()),
+                env={**MEMORY, **os.environ},
             )
         return self._process
 
