@@ -10,7 +10,7 @@ import base64
 import functools
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import getaddresses
 from pathlib import Path
@@ -61,8 +61,16 @@ class Key:
 class Signer:
     """The keys of our domains, each read from `folder` when it is first needed."""
 
-    def __init__(self, folder: Path, selector: str, clock: Clock = SYSTEM) -> None:
-        self._folder, self._selector, self._clock = folder, selector, clock
+    def __init__(
+        self,
+        folder: Path,
+        selector: str,
+        clock: Clock = SYSTEM,
+        *,
+        body_of: Callable[[str], str] = lambda domain: "",
+    ) -> None:
+        """`body_of` gives the code of the body that a domain belongs to, "" for none."""
+        self._folder, self._selector, self._clock, self._body_of = folder, selector, clock, body_of
         self._keys: dict[str, tuple[Key, ...]] = {}
 
     def keys(self, domain: str) -> tuple[Key, ...]:
@@ -78,11 +86,14 @@ class Signer:
         """Read the key files again: after new ones were laid in the folder."""
         self._keys.clear()
 
-    def sign(self, head: bytes, body: bytes) -> bytes:
-        """DKIM-Signature fields to stand before `head` (a header with its last CRLF); b"" without a key for From."""
+    def sign(self, head: bytes, body: bytes, *, entity: str = "") -> bytes:
+        """DKIM-Signature fields to stand before `head` (a header with its last CRLF); b"" without a key for From.
+
+        `entity`: only where From is of that body; a list server sends on what others wrote.
+        """
         found = _by_name(head)
         domain = _domain_of(found.get(b"from", (b"",))[0])
-        keys = self.keys(domain) if domain else ()
+        keys = self.keys(domain) if domain and (not entity or self._body_of(domain) == entity) else ()
         if not keys:
             return b""
         body_hash = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest())

@@ -54,12 +54,15 @@ class Letter:
 
 
 def assemble(stored: Stored, data: bytes, signer: Signer) -> bytes:
-    """Signed where it came from one of our accounts or is our own; what comes from others keeps its own signatures."""
+    """Signed where it came from one of our accounts or is our own; what comes from others keeps its own signatures.
+
+    What a body's own server hands in is signed in the name of that body only.
+    """
     content = stored.trace + edited(data, stored.edits)
     if not stored.account and stored.listener != "own":
         return content
     head, body = split(content)
-    return signer.sign(head, body) + content
+    return signer.sign(head, body, entity=stored.entity if "/" in stored.account else "") + content
 
 
 def split(content: bytes) -> tuple[bytes, bytes]:

@@ -91,7 +91,7 @@ class Served:
         self._offers = ground.offers
         self.routes = routes = Routes(ground.registry, ground.resolver, own=ground.own, clock=clock)
         self.ahead = Ahead(routes, ground.registry, ground.offers)
-        self.signer = Signer(settings.path("keys"), settings.delivery.dkim_selector, clock)
+        self.signer = Signer(settings.path("keys"), settings.delivery.dkim_selector, clock, body_of=ground.body_of)
         self.dispatch = Dispatch(
             spool,
             routes,

@@ -151,3 +151,10 @@ def test_hostile_bodies_are_made_canonical_in_linear_time() -> None:
     assert relaxed_body(b"\r\n" * 4_000_000) == b""
     assert relaxed_body(b"\t \r\n" * 2_000_000) == b""
     assert time.process_time() - started < 3.0
+
+
+def test_what_a_bodys_own_server_hands_in_is_signed_in_the_name_of_that_body_only(folder: Path) -> None:
+    signer = Signer(folder, "hudhud", body_of={"finance.saba.example": "FIN"}.get)  # type: ignore[arg-type]  # asked of known ones
+    assert signer.sign(HEAD, b"hi\r\n", entity="FIN").startswith(b"DKIM-Signature:")
+    assert signer.sign(HEAD, b"hi\r\n", entity="INT") == b""
+    assert signer.sign(HEAD, b"hi\r\n").startswith(b"DKIM-Signature:")
