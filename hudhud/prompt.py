@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-PATIENCE_S = 0.02  # how long a work that can wait does so for one that cannot, to share its transaction
+PATIENCE_S = 0.005  # how long a work that can wait does so for one that cannot, to share its transaction
 GROUP = 64  # works of one transaction; the loop does nothing else meanwhile
 
 
