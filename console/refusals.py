@@ -58,6 +58,36 @@ _AUTHOR = Explanation(
     ),
 )  # fmt: skip
 
+_FORWARDED = Explanation(
+    _("Official mail was about to be passed on abroad"),
+    _(
+        "The message has the marks of automatic forwarding, or it came in a short while ago and was "
+        "about to go on unchanged, or with nothing but its files, to a foreign address."
+    ),
+    _(
+        "A mailbox that forwards by itself carries everything abroad, and nobody decides about a single "
+        "message."
+    ),
+    _(
+        "Switch the forwarding off and read your mail in the national mailbox. If you meant to write "
+        "yourself, use the reply button on the message that came from there, or ask your body's officer "
+        "for an exemption."
+    ),
+)  # fmt: skip
+
+_TELLS = Explanation(
+    _("The text names a foreign address"),
+    _(
+        "The text, the signature, a link, an invitation or something quoted in the message names an "
+        "address of a foreign mail service."
+    ),
+    _(
+        "Readers may write official mail to that address. It is only marked or counted, never refused: "
+        "quoting a citizen or reporting a fraud must work."
+    ),
+    _("Name a national address for answers. Where you quoted somebody, nothing needs to be done."),
+)  # fmt: skip
+
 EXPLANATIONS: Mapping[str, Explanation] = {
     "H-NAT-01": Explanation(
         _("This server takes mail for public bodies only"),
@@ -96,6 +126,44 @@ EXPLANATIONS: Mapping[str, Explanation] = {
             "Open the message you received and use the reply button, so that the answer carries its "
             "reference. If the correspondence is older than allowed, or you must write first, ask your "
             "body's officer for an exemption."
+        ),
+    ),
+    "H-NAT-04": Explanation(
+    _("A public body's mail hosts stand abroad"),
+    _("The domain is that of a public body, but the hosts that take its mail stand in another country."),
+    _("A national name protects nothing when the letters lie in a foreign house."),
+    _("You need not do anything. The body moves its mail to national hosts; its officer is told."),
+),
+    "H-TO-01": Explanation(
+    _("To or Cc name somebody who does not get the message"),
+    _("The header names addresses to which the message was not sent."),
+    _("Whoever answers to all would write to these addresses as well, perhaps abroad."),
+    _("Send to everybody whom you name, or take the addresses out of To and Cc."),
+),
+    "H-SYS-01": Explanation(
+    _("A system address was used for other mail"),
+    _(
+        "Reports of mail servers, postmasters and the response centre may write abroad. This message was"
+        " sent from such an address, but is none of that kind."
+    ),
+    _("An exemption that is made for machines and postmasters must not become a way around the policy."),
+    _(
+        "Write from your own address. If your duties need the foreign recipient, ask your body's officer"
+        " for an exemption."
+    ),
+),
+    **{f"H-FWD-0{number}": _FORWARDED for number in range(1, 4)},
+    **{f"H-TELL-0{number}": _TELLS for number in range(1, 3)},
+    "H-AUTH-01": Explanation(
+        _("The message is not proven to be from the domain in From"),
+        _(
+            "The domain in From asks that what it did not send itself be refused or set apart, and no "
+            "proof of it holds."
+        ),
+        _("Anybody can write any address into From; the domain's own proof is what readers can rely on."),
+        _(
+            "Ask the sender to send it through the mail service of that domain. Lists and forwarders may "
+            "break the proof."
         ),
     ),
     "H-ID-01": Explanation(
