@@ -21,7 +21,7 @@ from mail.node.orphans import Orphans
 from mail.node.served import Ground, Served
 from mail.node.stopping import Stop, Stops, over_budget
 from mail.session import servers
-from mail.session.live import LiveAccounts
+from mail.session.live import LiveAccounts, account_named
 from mail.shelf import shard
 from mail.suspend import Suspension
 from mail.tell.events import Teller
@@ -194,8 +194,7 @@ class Watch:
     def _account(self, name: str) -> Account | None:
         if "/" in name:
             return servers.named(self._ground.registry(), name)
-        row = self._accounts.value.rows.get(name)
-        return self._accounts.value.account(row, self._ground.clock.now()) if row is not None else None
+        return account_named(name, self._accounts.value, self._ground.registry(), self._ground.clock.now())
 
 
 def _append(document: bytes, connection: Connection) -> None:

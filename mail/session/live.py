@@ -71,6 +71,12 @@ def account_of(known: Known, accounts: Accounts, registry: Registry, now: dateti
     return replace(account, addresses=account.addresses | mine)
 
 
+def account_named(name: str, accounts: Accounts, registry: Registry, now: datetime) -> Account | None:
+    """The account that handed in a message, as it is now; also of whom only another back end knows. Pure."""
+    row = accounts.rows.get(name)
+    return accounts.account(row, now) if row is not None else account_of(Known(name), accounts, registry, now)
+
+
 def _stands(stamp: str, row: Row, now: datetime) -> bool:
     return not stamp or stamp in (row.password, *(app.hash for app in apps.current(row, now)))
 

@@ -10,6 +10,8 @@ import pytest
 from hudhud.clock import SYSTEM
 from mail import accounts
 from mail.accounts import Accounts, Delegation, Row
+from mail.live import demo_rules
+from mail.session.live import account_named
 
 AMAL, SALIM, NOOR = "amal@finance.saba.example", "salim@interior.saba.example", "noor@freemail.example"
 MINISTER = "minister@finance.saba.example"
@@ -108,3 +110,11 @@ async def test_mail_to_who_has_left_still_goes_to_her_bodys_mailbox_server(start
         change(running, rows=(left(running),), delegations=())
         talk = await running.hello()
         assert [r[:3] for r in await talk.envelope(NOOR, AMAL)] == ["250", "250"]
+
+
+def test_mail_of_whom_only_another_back_end_knows_is_judged_again_in_that_persons_name_and_with_what_is_lent() -> None:
+    registry, known = demo_rules().policy.registry, Accounts([ROLE], [LENT])
+    account = account_named(AMAL, known, registry, SYSTEM.now())
+    assert account is not None
+    assert (account.entity, account.addresses, set(account.delegated)) == ("FIN", frozenset({AMAL}), {MINISTER})
+    assert account_named("somebody@freemail.example", known, registry, SYSTEM.now()) is None
