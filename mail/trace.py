@@ -101,7 +101,7 @@ def loops(message: Message, hostname: str) -> bool:
     for field in message.headers:
         if field.name == b"received":
             hops += 1
-        elif field.name == TRACE_ID.lower() and field.body.lower().split()[-1:] == [mine]:
+        elif field.name == TRACE_ID.lower() and field.body.lower().split()[1:2] == [mine]:
             seen += 1
     return hops > MAX_RECEIVED or seen >= MAX_OURS
 

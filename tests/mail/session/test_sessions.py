@@ -329,6 +329,9 @@ async def test_a_message_that_goes_round_is_refused(start: Any) -> None:
         ours = b"X-Hudhud-Id: 0-0000000000 by=mx.relay.saba.example\r\n"
         assert (await talk.data(ours * 3 + MESSAGE)).startswith("554 5.4.6")
         await talk.envelope(NOOR, AMAL)
+        folded = ours + b" a message that began with a blank\r\n"
+        assert (await talk.data(folded * 3 + MESSAGE)).startswith("554 5.4.6")
+        await talk.envelope(NOOR, AMAL)
         assert (await talk.data(ours * 2 + MESSAGE)).startswith("250")
 
 
