@@ -140,19 +140,24 @@ class Judging:
             _log.exception("gathering facts failed", at="data", message=message.sha256)
             return facts, (checks.fault("gather", error),)
         suspension = policy.suspended(content.NAME, now)
+        borne: tuple[Finding, ...] = ()
         try:
             async with asyncio.timeout(self._examiner.settings.scan_timeout_s if suspension else None):
-                contents = await self._examiner.read(message)
-                facts = self._known_again(message, replace(facts, contents=contents))
-                hits = await self._examiner.scan(message, contents, ruleset.yara)
+                facts = replace(facts, contents=await self._examiner.read(message))
+                hits = await self._examiner.scan(message, facts.contents, ruleset.yara)
                 facts = replace(facts, hits=hits.hits, contents=hits.contents)
         except Exception as error:
             _log.exception("examining failed", message=message.sha256, suspended=suspension is not None)
             broken = checks.fault(content.NAME, error)
             if suspension is None:
                 return facts, (broken,)
-            return facts, (checks.suspended(broken, now, policy), *checks.run(message, facts, policy))
-        return facts, checks.run(message, facts, policy)
+            borne = (checks.suspended(broken, now, policy),)
+        try:  # what a suspension of the content check never bears
+            facts = self._known_again(message, facts)
+        except Exception as error:
+            _log.exception("gathering facts failed", at="contents", message=message.sha256)
+            return facts, (checks.fault("gather", error),)
+        return facts, (*borne, *checks.run(message, facts, policy))
 
     async def _houses_of(self, envelope: Envelope, policy: Policy) -> Mapping[str, House]:
         """Of what is handed in: where the mail of the sender's and the recipients' bodies goes."""

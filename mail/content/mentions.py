@@ -23,6 +23,7 @@ ASKING: Final = frozenset({"text", "signature", "link", "calendar", "list"})
 """Places in which the sender's own words ask to be written to; the others are words of somebody else."""
 
 MAX_READ: Final = 128 * 1024  # octets of one part that are looked at
+MAX_ALL: Final = 512 * 1024  # of all parts
 MAX_PLACES: Final = 200  # @ in one part
 MAX_FOUND: Final = 50  # mentions of one message
 MAX_LINKS: Final = 20  # mailto: links of one header field
@@ -82,9 +83,13 @@ def _all(message: Message, parts: Iterable[Part]) -> Iterator[Mention]:
         if field.name.startswith(b"list-") and field.name not in (b"list-post", b"list-id"):
             yield from (Mention("list", address) for address in mailtos(field.value))
     nested: list[str] = []
+    left = MAX_ALL
     for part in parts:
+        if left <= 0:
+            return
         if part.depth or any(part.path.startswith(above) for above in nested):
             continue
+        left -= min(part.size, MAX_READ)
         if part.media_type.startswith("message/"):
             nested.append(part.path + ".")
             yield from (Mention("nested", address) for address, _, _ in _addresses(_readable(part)))
