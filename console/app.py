@@ -73,6 +73,8 @@ PAGES: tuple[Page, ...] = (
     Page("POST", "/exemptions/{id}/approve", exemptions.approve, GRANTERS, "asked to approve an exemption"),
     Page("POST", "/exemptions/{id}/refuse", exemptions.refuse, GRANTERS, "asked to decline an exemption"),
     Page("POST", "/exemptions/{id}/revoke", exemptions.revoke, GRANTERS, "asked to revoke an exemption"),
+    Page("POST", "/exemptions/{id}/review", exemptions.review, GRANTERS, "asked to review an exemption"),
+    Page("POST", "/exemptions/{id}/object", exemptions.object_to, GRANTERS, "asked to object to an exemption"),
     Page("GET", "/rules", rules.overview, ALL_ROLES, "saw the rules"),
     Page("POST", "/rules/{id}/unstop", rules.unstop, POSTMASTERS, "asked to run a stopped rule again"),
     Page("GET", "/services", services.show, NATIONAL, "saw the services"),

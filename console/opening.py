@@ -26,6 +26,8 @@ from hudhud.registry import parse_registry
 from hudhud.release import ReleaseError, Trust
 from hudhud.settings import Settings
 from mail.exempt import parse_exemptions
+from mail.grants import duty
+from mail.grants.desk import Ground
 from mail.grants.ledger import Ledger
 from mail.policy import parse_policy
 from rules.ruleset import compile_ruleset
@@ -53,6 +55,11 @@ async def opened(settings: Settings, clock: Clock = SYSTEM) -> AsyncIterator[Hou
             Ledger(settings.path("desk", "exemptions.db")),
             settings.path(settings.releases.folder),
             _key(settings, "desk"),
+            Ground(
+                registry=lambda: releases["registry"].value,
+                scheme=lambda: releases["policy"].value.scheme,
+                roster=lambda: duty.load(settings.path(duty.FILE)),
+            ),
         )
         stack.callback(exempting.close)
         await _catch_up(exempting, releases, clock)

@@ -150,6 +150,7 @@ EXEMPTION_LISTS: Mapping[str, str] = {
     "over": _("Over"),
     "refused": _("Declined"),
     "revoked": _("Revoked"),
+    "unreviewed": _("To be reviewed"),
     "all": _("All"),
 }
 EXEMPTION_CLASS: Mapping[str, str] = {"requested": "medium", "seconded": "medium", "approved": "good"}
@@ -158,6 +159,13 @@ EXEMPTION_ACTS: Mapping[str, str] = {
     "approve": _("approved"),
     "refuse": _("declined"),
     "revoke": _("revoked"),
+    "review": _("reviewed it: it was right"),
+    "object": _("reviewed it: it was not right"),
+}
+EXEMPTION_KINDS: Mapping[str, str] = {
+    "ordinary": _("Ordinary: for a need of one's own body"),
+    "partner": _("Partner: an embassy, a body of the United Nations"),
+    "break-glass": _("Break-glass: one message now, one approver, reviewed afterwards"),
 }
 
 RELEASE_KINDS: Mapping[str, str] = {
@@ -208,6 +216,8 @@ DONE: Mapping[str, str] = {
     "approved": _("The exemption is approved and in force on the relay within 30 seconds."),
     "refused": _("The request was declined."),
     "revoked": _("The exemption was revoked; the relay stops using it within 30 seconds."),
+    "reviewed": _("Your review was recorded."),
+    "glass": _("It was requested; whoever is on duty approves it."),
     "signed-out": _("You are signed out."),
     "session-ended": _("Sign in to go on."),
     "unstopped": _("The rule runs again."),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 from markupsafe import Markup
 from starlette.responses import Response
@@ -12,15 +13,22 @@ from starlette.responses import Response
 from cert.store import Query, StoreDown
 from console.visit import Stop, Visit
 from console.words import _
-from mail.exempt import MAX_DAYS, Exemption, normal_scope
-from mail.grants.asking import Act, NotAllowed, Request, Status
+from hudhud.i18n import Catalogue
+from mail.exempt import ENTITY, MAX_DAYS, Exemption, Kind, normal_scope, normal_sender
+from mail.grants.asking import REVIEWS, Act, NotAllowed, Request
 
 USE_DAYS = 366  # how far back uses are counted
 MiB = 1024 * 1024
 MAX_SHOWN = 500
 MAX_SIZE_MIB = 10_000
 DEFAULT_DAYS = 30  # offered in the form
-FIELDS = ("sender", "recipient", "starts", "days", "size", "reason", "document")
+FIELDS = (
+    "kind", "sender", "recipient", "starts", "days", "size", "level", "reason", "document",
+    "owner", "contact", "review",
+)  # fmt: skip
+KINDS: tuple[Kind, ...] = ("ordinary", "partner", "break-glass")
+
+_MAIL = Catalogue("mail")  # whose rules exemptions follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class Line:
     state: str  # its status; "over" when it was approved and has ended
     left: timedelta
     uses: int | None
+    review_by: datetime | None = None
 
 
 async def listing(visit: Visit) -> Response:
@@ -38,16 +47,19 @@ async def listing(visit: Visit) -> Response:
     found = await visit.house.exempting.list(entity=visit.scope.entity)
     uses = await _uses(visit)
     now = visit.house.clock.now()
-    lines = [_line(one, now, uses) for one in found]
+    lines = [_line(one, now, uses, visit.house.exempting.review_by(one)) for one in found]
     chosen = visit.query("state", "current")
     current = {"approved", "requested", "seconded"}
     shown = [
         one
         for one in lines
-        if chosen == "all" or (one.state in current if chosen == "current" else one.state == chosen)
+        if chosen == "all"
+        or (one.review_by is not None if chosen == "unreviewed" else False)
+        or (one.state in current if chosen == "current" else one.state == chosen)
     ]
     shown.sort(key=lambda one: ({"requested": 0, "seconded": 0, "approved": 1}.get(one.state, 2), one.left))
     counts = {"current": sum(one.state in current for one in lines), "all": len(lines)}
+    counts["unreviewed"] = sum(one.review_by is not None for one in lines)
     counts |= {
         state: sum(one.state == state for one in lines)
         for state in ("requested", "seconded", "approved", "over", "refused", "revoked")
@@ -64,16 +76,17 @@ async def listing(visit: Visit) -> Response:
 async def one(visit: Visit) -> Response:
     """One exemption with its history and the acts that are open to this person."""
     request = await _found(visit)
-    line = _line(request, visit.house.clock.now(), await _uses(visit))
-    return visit.page(
-        "exemption.html", line=line, request=request, acts=_open_acts(visit, request), own=_is_own(visit, request)
-    )
+    now = visit.house.clock.now()
+    line = _line(request, now, await _uses(visit), visit.house.exempting.review_by(request))
+    acts = [str(act) for act in await visit.house.exempting.open_acts(visit.person, request, now)]
+    return visit.page("exemption.html", line=line, request=request, acts=acts, own=_is_own(visit, request))
 
 
 async def form(visit: Visit) -> Response:
     """The request's form; a refusal's link may bring sender and recipient along."""
     today = visit.house.clock.now().date()
     typed = {
+        "kind": visit.query("kind", "ordinary"),
         "sender": visit.query("sender"),
         "recipient": visit.query("recipient"),
         "starts": today.isoformat(),
@@ -89,18 +102,21 @@ async def ask(visit: Visit) -> Response:
     try:
         exemption = _read(visit, typed, now)
         entity = _entity_of(visit, exemption)
+        await visit.house.exempting.check_wish(visit.person, exemption)
         request = await visit.house.exempting.request(exemption, entity, now)
     except Mistake as mistake:
         return _form(visit, typed, mistake.words, 422)
     except NotAllowed as error:
-        return _form(visit, typed, visit.say(_("It cannot be asked for like this: {why}"), why=str(error)), 422)
+        return _form(visit, typed, visit.say(_("It cannot be asked for like this: {why}"), why=_why(visit, error)), 422)
     await visit.record(
         "exemption.request",
         request.exemption.id,
         reason=exemption.reason,
-        after={"entity": entity, "ends": exemption.ends.isoformat(), "document": exemption.document},
+        after={"entity": entity, "ends": request.exemption.ends.isoformat(), "document": exemption.document}
+        | {"kind": exemption.kind},
     )
-    return visit.go(f"/exemptions/{request.exemption.id}", done="requested")
+    done = "glass" if exemption.kind == "break-glass" else "requested"
+    return visit.go(f"/exemptions/{request.exemption.id}", done=done)
 
 
 async def approve(visit: Visit) -> Response:
@@ -120,6 +136,18 @@ async def revoke(visit: Visit) -> Response:
     return await _move(visit, Act.REVOKE)
 
 
+async def review(visit: Visit) -> Response:
+    """A break-glass exemption was right, with what was found."""
+    visit.reason()
+    return await _move(visit, Act.REVIEW)
+
+
+async def object_to(visit: Visit) -> Response:
+    """It was not right; it ends."""
+    visit.reason()
+    return await _move(visit, Act.OBJECT)
+
+
 class Mistake(Exception):  # noqa: N818 - an answer to the person who fills in the form
     """What is wrong with the form, in the person's language."""
 
@@ -130,8 +158,10 @@ class Mistake(Exception):  # noqa: N818 - an answer to the person who fills in t
 
 async def _move(visit: Visit, act: Act) -> Response:
     request, now = await _found(visit), visit.house.clock.now()
-    if not _is_granter(visit, request):
-        raise Stop(403, _("This is not open to you"), _("An officer decides on exemptions of her own entity only."))
+    try:
+        await visit.house.exempting.check_may(visit.person, request, act, now)
+    except NotAllowed as error:
+        raise Stop(403, _("This is not open to you"), _("The rules say: {why}"), why=_why(visit, error)) from None
     if act is Act.APPROVE and _is_own(visit, request):
         raise Stop(
             403, _("Nobody approves an exemption of their own"), _("Two other people approve what you asked for.")
@@ -147,7 +177,9 @@ async def _move(visit: Visit, act: Act) -> Response:
             request.exemption.id, act, visit.person.login, now, visit.form.get("reason", "").strip()
         )
     except NotAllowed as error:
-        raise Stop(409, _("The rules of exemptions do not allow this"), _("They say: {why}"), why=str(error)) from None
+        raise Stop(
+            409, _("The rules of exemptions do not allow this"), _("They say: {why}"), why=_why(visit, error)
+        ) from None
     await visit.record(
         f"exemption.{act}",
         request.exemption.id,
@@ -155,7 +187,7 @@ async def _move(visit: Visit, act: Act) -> Response:
         before=str(request.status),
         after=str(after.status),
     )
-    return visit.go(f"/exemptions/{request.exemption.id}", done=str(after.status))
+    return visit.go(f"/exemptions/{request.exemption.id}", done="reviewed" if act in REVIEWS else str(after.status))
 
 
 async def _found(visit: Visit) -> Request:
@@ -180,23 +212,36 @@ async def _uses(visit: Visit) -> Mapping[str, int] | None:
         return None
 
 
-def _line(request: Request, now: datetime, uses: Mapping[str, int] | None) -> Line:
-    left = request.exemption.ends - now
-    over = request.status in {Status.APPROVED, Status.REQUESTED, Status.SECONDED} and left <= timedelta(0)
+def _line(request: Request, now: datetime, uses: Mapping[str, int] | None, review_by: datetime | None = None) -> Line:
     count = None if uses is None else uses.get(request.exemption.id, 0)
-    return Line(request, "over" if over else str(request.status), left, count)
+    state = "over" if request.over(now) else str(request.status)
+    return Line(request, state, request.exemption.ends - now, count, review_by)
+
+
+def _why(visit: Visit, error: NotAllowed) -> str:
+    """What the rules of exemptions say, in the reader's language."""
+    return _MAIL(visit.language, error.text, **error.values)
 
 
 def _form(visit: Visit, typed: Mapping[str, str], problem: Markup | None = None, status: int = 200) -> Response:
     fields = {name: typed.get(name, "") for name in FIELDS}
-    return visit.page("exemption_form.html", status, typed=fields, problem=problem, max_days=MAX_DAYS)
+    return visit.page(
+        "exemption_form.html",
+        status,
+        typed=fields,
+        problem=problem,
+        max_days=MAX_DAYS,
+        kinds=KINDS,
+        levels=visit.house.exempting.levels,
+    )
 
 
 def _read(visit: Visit, typed: Mapping[str, str], now: datetime) -> Exemption:
     """The form as an exemption; Mistake says which field is wrong and what belongs there."""
-    for name in ("sender", "recipient"):
+    kind: Kind = next((one for one in KINDS if one == typed["kind"]), "ordinary")
+    for name, normal in (("sender", normal_sender), ("recipient", normal_scope)):
         try:
-            normal_scope(typed[name])
+            normal(typed[name])
         except ValueError:
             raise Mistake(visit.say(_("“{text}” is neither an address nor a domain."), text=typed[name])) from None
     try:
@@ -208,11 +253,14 @@ def _read(visit: Visit, typed: Mapping[str, str], now: datetime) -> Exemption:
         raise Mistake(
             visit.say(_("The length is a whole number of days, {days} at most; ask again when it ends."), days=MAX_DAYS)
         )
+    if first.date() < now.date():
+        raise Mistake(visit.say(_("The first day is over already: nothing is allowed afterwards.")))
     starts = max(first, now)
     size = _whole(typed["size"], MAX_SIZE_MIB)
     if typed["size"] and size is None:
         raise Mistake(visit.say(_("The largest size is a whole number of MiB.")))
-    if len(typed["reason"]) < 5 or len(typed["document"]) < 2:
+    document = typed["document"] or (kind if kind == "break-glass" else "")
+    if len(typed["reason"]) < 5 or len(document) < 2:
         raise Mistake(
             visit.say(_("Reason and document are both needed: on what grounds, by which letter or decision."))
         )
@@ -223,10 +271,21 @@ def _read(visit: Visit, typed: Mapping[str, str], now: datetime) -> Exemption:
         starts=starts,
         ends=starts + timedelta(days=days),
         reason=typed["reason"],
-        document=typed["document"],
+        document=document,
         applicant=visit.person.login,
         max_size=size * MiB if size else None,
+        classification=typed["level"],
+        kind=kind,
+        **(_partner(visit, typed) if kind == "partner" else {}),
     )
+
+
+def _partner(visit: Visit, typed: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        review = date.fromisoformat(typed["review"])
+    except ValueError:
+        raise Mistake(visit.say(_("Give the day of review as year-month-day, for example 2026-12-31."))) from None
+    return {"owner": typed["owner"], "contact": typed["contact"], "review": review}
 
 
 def _whole(text: str, largest: int) -> int | None:
@@ -237,8 +296,11 @@ def _whole(text: str, largest: int) -> int | None:
 def _entity_of(visit: Visit, exemption: Exemption) -> str:
     """The body that the sender belongs to; Mistake where there is none, or it is not the person's own."""
     registry = visit.house.registry.value
-    scope = normal_scope(exemption.sender)
-    entity = registry.by_domain(scope.rpartition("@")[2])
+    scope = normal_sender(exemption.sender)
+    whole = scope.startswith(ENTITY)
+    entity = (
+        registry.entities.get(scope.removeprefix(ENTITY)) if whole else registry.by_domain(scope.rpartition("@")[2])
+    )
     if entity is None:
         raise Mistake(visit.say(_("“{text}” belongs to no public body of the registry."), text=exemption.sender))
     if not visit.scope.covers((entity.code,)):
@@ -246,19 +308,6 @@ def _entity_of(visit: Visit, exemption: Exemption) -> str:
     if registry.is_national_domain(normal_scope(exemption.recipient).rpartition("@")[2]):
         raise Mistake(visit.say(_("“{text}” is national: writing there needs no exemption."), text=exemption.recipient))
     return entity.code
-
-
-def _open_acts(visit: Visit, request: Request) -> Sequence[str]:
-    """What this person may do with it now."""
-    if not _is_granter(visit, request):
-        return ()
-    over = request.exemption.ends <= visit.house.clock.now()
-    closed_to_me = over or _is_own(visit, request) or _has_approved(visit, request)
-    return [str(act) for act in Act if act in request.moves() and not (act is Act.APPROVE and closed_to_me)]
-
-
-def _is_granter(visit: Visit, request: Request) -> bool:
-    return visit.can("administrator") or (visit.can("officer") and visit.person.entity == request.entity)
 
 
 def _is_own(visit: Visit, request: Request) -> bool:

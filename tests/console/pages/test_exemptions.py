@@ -188,3 +188,71 @@ async def test_what_a_crash_kept_from_the_nodes_is_published_at_the_next_start(
         assert live(settings) == ["EX-2026-0001"]
         await house.exempting.move("EX-2026-0001", Act.REVOKE, "omar", clock.now(), "enough")
     assert live(settings) == []
+
+
+async def test_break_glass_is_one_approval_and_waits_for_another_persons_review(
+    browser: Any, house: House, settings: Settings, audit_acts: Any, clock: VirtualClock
+) -> None:
+    await ask(browser, "rima", kind="break-glass", sender="rania@finance.saba.example", document="", level="secret")
+    assert "whoever is on duty approves it" in browser.read()
+    await act(house, browser, "dalia", "approve")
+    assert live(settings) == ["EX-2026-0001"]
+    await browser.get("/exemptions?state=unreviewed")
+    assert "To be reviewed until" in browser.read()
+    visitor = type(browser)(house)
+    await visitor.login("dalia")
+    await visitor.get("/exemptions/EX-2026-0001")
+    assert "/exemptions/EX-2026-0001/review" not in visitor.actions()
+    await clock.advance(5 * 86_400)
+    await visitor.login("ziad")
+    await visitor.get("/exemptions/EX-2026-0001")
+    assert "overdue" in visitor.read()
+    _, text = await act(house, browser, "ziad", "review", reason="There was a flood")
+    assert "Your review was recorded" in text
+    await browser.login("rima")
+    await browser.get("/exemptions?state=unreviewed")
+    assert "There is none here." in browser.read()
+    acts = [(actor, name) for actor, name, subject in audit_acts() if subject == "EX-2026-0001"]
+    assert acts[-1] == ("ziad", "exemption.review")
+
+
+async def test_only_who_is_on_duty_breaks_the_glass_and_the_deputy_after_a_while(
+    browser: Any, house: House, settings: Settings, clock: VirtualClock
+) -> None:
+    now = clock.now()
+    settings.path("duty.toml").write_text(
+        f'wait_minutes = 15\n[[duty]]\nentity = "FIN"\nfrom = {now.isoformat()}\n'
+        f"until = {now.replace(year=2027).isoformat()}\n"
+        'first = "dalia"\ndeputies = ["ziad"]\n'
+    )
+    await ask(browser, kind="break-glass", document="")
+    for login, minutes, open_to in (("omar", 1, False), ("ziad", 1, False), ("ziad", 15, True)):
+        await clock.advance(minutes * 60)
+        visitor = type(browser)(house)
+        await visitor.login(login)
+        await visitor.get("/exemptions/EX-2026-0001")
+        assert ("/exemptions/EX-2026-0001/approve" in visitor.actions()) is open_to, (login, minutes)
+    await act(house, browser, "dalia", "approve")
+    assert live(settings) == ["EX-2026-0001"]
+
+
+async def test_a_partner_has_an_owner_and_a_domain_to_a_domain_is_an_administrators(browser: Any) -> None:
+    wide = {"sender": "finance.saba.example", "recipient": "partner.example"}
+    await ask(browser, "dalia", **wide)
+    assert "only an administrator asks for that" in browser.read()
+    browser.client.cookies.clear()
+    partner = {"kind": "partner", "owner": "dalia", "contact": "desk@partner.example", "review": "2026-11-26"}
+    await ask(browser, "omar", **wide, **{**partner, "owner": ""})
+    assert "needs an owner" in browser.read()
+    browser.client.cookies.clear()
+    await ask(browser, "omar", **wide, **partner, level="internal")
+    assert "desk@partner.example" in browser.read()
+    assert "internal" in browser.read()
+
+
+async def test_what_the_rules_forbid_is_said_in_arabic_too_and_the_past_is_over(browser: Any) -> None:
+    await ask(browser, "nour", sender="finance.saba.example", recipient="partner.example")
+    assert "لا يطلب ذلك إلا مدير" in browser.read()
+    browser.client.cookies.clear()
+    await ask(browser, "dalia", starts="2026-11-22")
+    assert "over already" in browser.read()
