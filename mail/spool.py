@@ -198,12 +198,15 @@ class Spool:
 
         def work(connection: Connection) -> int:
             refusals.expire(connection, before)
-            threads.forget(connection, now - timedelta(days=threads.MAX_DAYS))
-            while threads.pass_over(connection, now - timedelta(days=self._limits.arrival_days), EXPIRE_ROWS):
-                pass
             return rows.expire(connection, before, EXPIRE_ROWS)
 
+        def known_again(connection: Connection) -> int:
+            threads.forget(connection, now - timedelta(days=threads.MAX_DAYS))
+            return threads.pass_over(connection, now - timedelta(days=self._limits.arrival_days), EXPIRE_ROWS)
+
         total = 0
+        while await self.commit(known_again):
+            pass
         while gone := await self.commit(work):
             total += gone
         return total
