@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -49,22 +50,33 @@ def needs(command: str, package: str) -> str:
 LONGEST = ("elastic", "tests/journeys/", "tests/soak/", "tests/interop/", "tests/mail/session/test_process.py")
 
 
-def _group(item: pytest.Item) -> str:
-    if item.get_closest_marker("elastic") is not None:
-        return "elastic"
-    return item.nodeid.partition("::")[0]
+def _group(nodeid: str) -> str:
+    file, _, name = nodeid.partition("::")
+    elastic = "elastic" in file or "elasticsearch" in name or file == "tests/cert/test_search.py"
+    return "elastic" if elastic else file
 
 
 def _place(item: pytest.Item) -> int:
-    group = _group(item)
+    group = _group(item.nodeid)
     return next((place for place, begin in enumerate(LONGEST) if group.startswith(begin)), len(LONGEST))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    strays = [one.nodeid for one in items if one.get_closest_marker("elastic") and _group(one.nodeid) != "elastic"]
+    assert not strays, f"these would start an Elasticsearch of their own: {strays}"
     if hasattr(config, "workerinput"):
         items.sort(key=_place)
-        for item in items:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from xdist.scheduler import LoadFileScheduling
+
+    class Groups(LoadFileScheduling):  # its own loadgroup needs node ids that pytest 9.2 does not let it write
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return Groups(config, log)
 
 
 def _reasons(terminalreporter: pytest.TerminalReporter) -> list[str]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy import demo, zone
+from deploy.bench.lab import free_ports
 from deploy.main import _run as hudhud
-from deploy.ports import Ports
 from hudhud.clock import SYSTEM
 
 BODIES = """code,name_ar,name_en,domains,contact_email,next_hop
@@ -22,7 +22,7 @@ WATER,هيئة المياه,Water Authority,partner.example.saba.example,,
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """hudhud.toml of a lab whose name server answers."""
-    data, ports = tmp_path_factory.mktemp("registry"), Ports(38_000)
+    data, ports = tmp_path_factory.mktemp("registry"), free_ports()
     path = demo.make_lab(data, ports, SYSTEM.now())
     records = json.loads((data / "zone.json").read_text())
     records["sabapost.example"] = {"MX": ["10 mx.relay.saba.example."]}
