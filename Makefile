@@ -1,6 +1,6 @@
 # Two commands are all a newcomer needs: `make run` and `make test`.
 #   make run [ARGS=--tour]           everything on this machine, on loopback, with a demo country
-#   make test [ARGS='-k spool']      installs what the tests need (as root) and runs them all
+#   make test [ARGS='-k spool'] [JOBS=1]  installs what the tests need (as root) and runs them all, two files at a time
 #   make check                       style, types, layers, texts, rules
 #   make bench ARGS='relay|sensor|pipeline [--quick]'
 #   make soak [ARGS=…]               the long runs
@@ -10,6 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell readlink -e .venv/bin/python || { /usr/bin/python3 -c "$(FIT)" 2>/dev/null && echo /usr/bin/python3; } || echo python3)
 FIT := import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 VENV := .venv
+JOBS ?= 2
 UV_VERSION := 0.13.9
 export UV_PROJECT_ENVIRONMENT := $(VENV)
 export UV_PYTHON_DOWNLOADS := never
@@ -22,7 +23,7 @@ run: setup
 
 test: setup-dev
 	@bash tests/install.sh
-	@$(VENV)/bin/pytest $(ARGS)
+	@$(VENV)/bin/pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: setup-dev
 	@$(VENV)/bin/ruff check .
