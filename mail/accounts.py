@@ -300,6 +300,10 @@ def _delegation(
         raise AccountsError(file, line, key, str(error)) from None
     if to in rows and not rows[to].logs_in:
         raise AccountsError(file, line, f"{key}.to", f"{to} is a role, or has left: delegate to a person")
+    for theirs in (address, owner):  # the policy that judges goes by the body of who logged in
+        if to in rows and theirs in rows and rows[to].entity != rows[theirs].entity:
+            bodies = f"{to} is of {rows[to].entity}, {theirs} of {rows[theirs].entity}"
+            raise AccountsError(file, line, f"{key}.to", f"{bodies}: delegate to a person of the same body")
     if written.ends.tzinfo is None:
         raise AccountsError(file, line, f"{key}.ends", "needs a time with its zone, as 2027-01-31T00:00:00Z")
     return Delegation(address=address, to=to, owner=owner, ends=written.ends)

@@ -34,8 +34,8 @@ def given(accounts: Accounts, wish: Delegation, registry: Registry, now: datetim
         )
     if to is not None and not to.logs_in:
         raise NotAllowed(_("{to} is a role, or has left: delegate to a person"), to=wish.to)
-    body = registry.by_domain(_domain(wish.address))
-    if body is None or registry.by_domain(_domain(wish.to)) is None:
+    body, person = registry.by_domain(_domain(wish.address)), registry.by_domain(_domain(wish.to))
+    if body is None or person is None:
         raise NotAllowed(
             _("{address} is in no domain of a public body"), address=wish.address if body is None else wish.to
         )
@@ -43,6 +43,12 @@ def given(accounts: Accounts, wish: Delegation, registry: Registry, now: datetim
         raise NotAllowed(
             _("{address} is of {body}, but its owner {owner} of {other}"),
             address=wish.address, body=body.code, owner=owner.address, other=owner.entity,
+        )  # fmt: skip
+    theirs = to.entity if to is not None else person.code
+    if theirs != body.code:  # the policy that judges goes by the account's body, not by the address's
+        raise NotAllowed(
+            _("{address} is of {body}, but {to} of {other}: delegate to a person of the same body"),
+            address=wish.address, body=body.code, to=wish.to, other=theirs,
         )  # fmt: skip
     who = to.address if to is not None else wish.to
     if who == owner.address:

@@ -55,6 +55,8 @@ def test_a_delegation_names_who_answers_for_it_and_when_it_ends() -> None:
         (lent(owner="nobody@finance.saba.example"), "a person answers"),
         (lent(owner=MINISTER), "a person answers"),
         (lent(owner=SALIM), "its owner"),
+        (lent(to=SALIM), "of the same body"),
+        (lent(to="known.to.ldap@interior.saba.example"), "of the same body"),
         (lent(owner=AMAL), "themself"),
         (lent(to=MINISTER, address=PRESS), "a role"),
         (lent(address=AMAL), "belongs to"),
@@ -68,6 +70,15 @@ def test_a_delegation_names_who_answers_for_it_and_when_it_ends() -> None:
 def test_what_the_rules_of_delegations_forbid_is_said(wish: Delegation, why: str) -> None:
     with pytest.raises(NotAllowed, match=why):
         delegating.given(people(), wish, REGISTRY, NOW, 366)
+
+
+@pytest.mark.parametrize("wish", [lent(to=SALIM), lent(to=SALIM, owner="known.to.ldap@finance.saba.example")])
+def test_a_delegation_across_bodies_in_the_file_is_refused_with_its_place(tmp_path: Path, wish: Delegation) -> None:
+    path = tmp_path / accounts.FILE
+    with pytest.raises(AccountsError, match=r"accounts\.toml.*delegation\[0\]\.to.*of the same body") as caught:
+        accounts.write(path, people(), [wish])
+    assert caught.value.line > 1
+    assert not path.exists()
 
 
 def test_a_delegation_ends_by_itself_and_by_an_act() -> None:
