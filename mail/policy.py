@@ -59,6 +59,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     onward: Force = "refuse"  # rule A: what came in within spool.arrival_days goes on abroad
     foreign_house: Force = "tag"  # rule A: a body's domain whose mail hosts stand abroad; target: refuse
     mentions: Literal["shadow", "tag"] = "tag"  # rule D: the text asks to be written to abroad; never more than a tag
+    ambiguous_address: Force = "refuse"  # rule A: a carrier that can be read as different addresses
     response_centre: tuple[str, ...] = ()  # addresses of the response centre's notices; they may be sent anywhere
 
 

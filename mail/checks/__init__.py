@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from hudhud import log
 from mail.checks import (
+    ambiguous,
     answer,
     author,
     content,
@@ -58,6 +59,7 @@ MESSAGE_CHECKS: Final[tuple[MessageCheck, ...]] = (
     size.check,
     nexthop.check_message,
     author.check,
+    ambiguous.check,
     impersonation.check,
     dmarc.check,
     leak.check,

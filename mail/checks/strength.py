@@ -47,7 +47,10 @@ def applied(finding: Finding, envelope: Envelope, policy: Policy) -> Finding:
     key = FIELDS.get(finding.check)
     if key is None:
         return finding
-    return _softened(finding, policy.rules(envelope.account.entity), key)
+    rules = policy.rules(envelope.account.entity)
+    if finding.check == "leak" and finding.reason == "ambiguous-address":  # never further than the rule it serves
+        key = min("leak", "ambiguous_address", key=lambda one: _MOST[getattr(rules, one)])
+    return _softened(finding, rules, key)
 
 
 def _softened(finding: Finding, rules: Rules, key: str) -> Finding:

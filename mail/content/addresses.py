@@ -29,6 +29,13 @@ _ROUTED: Final = re.compile(r"%[^%.]*\.|\.[^!]*!|=\?.*\?=")
 
 Of several hops each counts: where the last is the server's own, the one before it is where the mail goes.
 """
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_ROUTE: Final = re.compile(r"<\s*@|\([^()]*@[^()]*\)")
+"""A source route (RFC 5322 section 4.4) or a comment with an address: some readers take the address in it."""
+_TURNED: Final = re.compile(
+    r"[\u202a-\u202e\u2066-\u2069]|[\u200b\u2060\ufeff](?=[^<>]*@)|(?<=[A-Za-z0-9])[\u200b\u2060\ufeff]"
+)
+"""Bidi embeddings, overrides and isolates, and zero width in an address; joiners and marks stand in honest names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,11 @@ def _hidden(text: str, found: tuple[str, ...]) -> str:
             return "encoded-word-in-address"
         if hidden_characters(address):
             return "hidden-characters"
+    bare = _QUOTED.sub("", text)
+    if _ROUTE.search(bare):
+        return "route-or-comment"
+    if _TURNED.search(text):
+        return "hidden-characters"
     return "control-characters" if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text) else ""
 
 
