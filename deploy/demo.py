@@ -83,7 +83,7 @@ def make_lab(data: Path, ports: Ports, now: datetime, *, store: str = "sqlite") 
     keys = {name: release.SigningKey.generate(data / "keys" / f"{name}.key") for name in ("desk", "node", *SIGNERS)}
     registry = demo_registry()
     programs = [f"autoconfig.{domain}" for entity in registry.entities.values() for domain in entity.domains]
-    make_certificate(data / "tls", "setup", ("mx.relay.saba.example", *programs), now)
+    make_certificate(data / "tls", "setup", ("localhost", "mx.relay.saba.example", *programs), now)
     _make_zone(data, registry)
     _make_accounts(data, registry)
     _make_releases(data, keys, now)

@@ -69,7 +69,7 @@ async def disk_full(folder: Path, rounds: int, seed: int) -> list[Line]:
             arrivals = await all_there(running, wanted, DELIVERED_S)
     return [
         Line("full by mail, then by a file to the last octet", f"{rounds} times (seed {seed})"),
-        refusals(results, ("452", "451")),
+        refusals(results, ("452", "451", "421")),  # 421: a message that could not even be read to its end
         Line("messages that came after room was made", " + ".join(map(str, full)), all(full)),
         *lines(tally(wanted, arrivals, moments)),
     ]
