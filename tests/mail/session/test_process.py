@@ -427,7 +427,15 @@ def test_when_a_person_leaves_everything_of_hers_ends_in_open_sessions_too(house
         session.starttls(context=tls.client_context(house.data / "tls" / "ca.pem"))
         session.login(rania, house.password)
         assert session.sendmail(role, [SALIM], letter(role, SALIM, 400)) == {}
-        assert session.sendmail(rania, [foreign], letter(rania, foreign, 401)) == {}
+
+        def exempted() -> bool:
+            """Each worker looks at the releases by itself, once a second."""
+            try:
+                return session.sendmail(rania, [foreign], letter(rania, foreign, 401)) == {}
+            except (smtplib.SMTPDataError, smtplib.SMTPRecipientsRefused):
+                return False
+
+        until(exempted)
         assert until(lambda: received(house, SALIM, 400)).count(b"rania") == 0  # who acted is not told to recipients
         code, text = house.hudhud("mail", "account", "leave", rania, "--successor", AMAL, "--reason", "new post")
         assert code == 0, text
@@ -436,8 +444,8 @@ def test_when_a_person_leaves_everything_of_hers_ends_in_open_sessions_too(house
         with pytest.raises(smtplib.SMTPException) as gone:
             until(lambda: session.sendmail(rania, [SALIM], letter(rania, SALIM, 402)) is None, 30)
         assert getattr(gone.value, "smtp_code", 421) == 421
-    with pytest.raises(smtplib.SMTPAuthenticationError):
-        house.submit(rania, [SALIM], letter(rania, SALIM, 403))
+    with pytest.raises(smtplib.SMTPAuthenticationError):  # the other worker looks at the accounts once a second
+        until(lambda: house.submit(rania, [SALIM], letter(rania, SALIM, 403)) is None, 30)
     until(lambda: by_server() == 550)
     assert house.submit(AMAL, [SALIM], letter(role, SALIM, 404), sender=role) == {}
     acts = [
