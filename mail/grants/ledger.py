@@ -91,17 +91,17 @@ class Ledger:
 
         return self._database.commit_now(work)
 
-    def tell_once(self, id: str, what: str, now: datetime) -> bool:
-        """Note that `what` is told of the exemption; False where it was already."""
+    def is_told(self, id: str, what: str) -> bool:
+        """Whether `what` was told of the exemption."""
+        return bool(self._database.read("select 1 from told where exemption = ? and what = ?", (id, what)))
 
-        def work(connection: Connection) -> bool:
-            asked = connection.execute("select 1 from told where exemption = ? and what = ?", (id, what))
-            if list(asked):
-                return False
-            connection.execute("insert into told values (?, ?, ?)", (id, what, now.isoformat()))
-            return True
+    def note_told(self, id: str, what: str, now: datetime) -> None:
+        """From now on it is told."""
 
-        return self._database.commit_now(work)
+        def work(connection: Connection) -> None:
+            connection.execute("insert or ignore into told values (?, ?, ?)", (id, what, now.isoformat()))
+
+        self._database.commit_now(work)
 
     def _rows(self, where: str, bindings: tuple[str, ...]) -> Iterable[Row]:
         rows: list[Row] = self._database.read(f"{_SELECT} {where} order by entry", bindings)

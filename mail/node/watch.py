@@ -18,6 +18,7 @@ from mail.judging import Judging
 from mail.live import LiveReleases
 from mail.message import Message
 from mail.node.orphans import Orphans
+from mail.node.reminding import LOOK_S, Reminding
 from mail.node.served import Ground, Served
 from mail.node.stopping import Stop, Stops, over_budget
 from mail.session import servers
@@ -87,6 +88,10 @@ class Watch:
             group.create_task(self._every(self._ground.settings.releases.refresh_s, self._refresh))
             group.create_task(self._every(SWEEP_S, self._sweep))
             group.create_task(self._every(AGAIN_S, self._judge_unjudged))
+            if self._number == 0:
+                ground = self._ground
+                reminding = Reminding(ground.settings, self._own.spool, ground.registry, ground.clock)
+                group.create_task(self._every(LOOK_S, reminding.look))
 
     async def close(self) -> None:
         """Give every shard up."""
