@@ -12,8 +12,10 @@ import pytest
 from hudhud import codec
 from hudhud.database import DatabaseError
 from mail.exempt import Exemption, ExemptionError, normal_scope, normal_sender, parse_exemptions
+from mail.grants import duty
 from mail.grants.asking import MOVES, REVIEWS, Act, NotAllowed, Request, Status, moved, requested
 from mail.grants.ledger import Ledger, release_files
+from mail.policy import PolicyError, parse_policy
 
 NOW = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -180,3 +182,27 @@ def test_a_release_with_a_wider_break_glass_or_an_ownerless_partner_is_refused(c
     assert parse_exemptions({"exemptions.json": codec.canonical([_wish(**values)])})
     with pytest.raises(ExemptionError, match="EX-1"):
         parse_exemptions({"exemptions.json": codec.canonical([_wish(**(values | changed))])})
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ('levels = ["a", "A"]', "classification.levels"),
+        ('levels = ["a"]\nunmarked = "b"', "classification.unmarked"),
+        ('levels = ["a"]\n[classification.marks]\nx = "b"', "classification.marks.x"),
+        ('levels = ["a"]\nheaders = ["x y"]', "classification.headers"),
+        ('level = ["a"]', "classification.level"),
+    ],
+)
+def test_a_mistake_in_the_levels_is_named_with_its_line(lines: str, key: str) -> None:
+    with pytest.raises(PolicyError) as caught:
+        parse_policy({"policy.toml": f'version = "1"\n[classification]\n{lines}\n'.encode()})
+    assert caught.value.key == key
+    assert caught.value.line >= 2
+
+
+def test_a_mistake_in_the_roster_is_named_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "duty.toml"
+    path.write_text('[[duty]]\nfrom = 2026-11-24T06:00:00Z\nuntil = 2026-11-23T06:00:00Z\nfirst = "dalia"\n')
+    with pytest.raises(duty.RosterError, match=r"duty.toml:1: duty\[0\]"):
+        duty.load(path)

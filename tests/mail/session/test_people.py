@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from hudhud.clock import SYSTEM
@@ -14,6 +15,7 @@ from mail.live import demo_rules
 from mail.session.live import account_named
 
 AMAL, SALIM, NOOR = "amal@finance.saba.example", "salim@interior.saba.example", "noor@freemail.example"
+GUEST = "visitor@finance.saba.example"
 MINISTER = "minister@finance.saba.example"
 ROLE = Row(address=MINISTER, entity="FIN", kind="role")
 LENT = Delegation(address=MINISTER, to=AMAL, owner="yusuf@finance.saba.example", ends=SYSTEM.now() + timedelta(days=9))
@@ -103,6 +105,20 @@ async def test_who_has_left_is_out_at_once(start: Any) -> None:
         with pytest.raises(AssertionError):
             await running.logged_in()
         assert running.mail() == []
+
+
+async def test_a_guest_whose_time_is_over_is_out_in_an_open_session_and_does_not_come_in_again(start: Any) -> None:
+    async with start() as running:
+        now, amal = SYSTEM.now(), running.accounts.value.rows[AMAL]
+        guest = msgspec.structs.replace(amal, address=GUEST, kind="guest", sponsor=AMAL, ends=now + timedelta(days=1))
+        change(running, rows=(guest,), delegations=())
+        talk = await running.logged_in(GUEST)
+        assert (await talk.envelope(GUEST, SALIM))[1].startswith("250")
+        await talk.say("RSET")
+        change(running, rows=(msgspec.structs.replace(guest, ends=now),), delegations=())
+        assert (await talk.say(f"MAIL FROM:<{GUEST}>")).startswith("421")
+        with pytest.raises(AssertionError):
+            await running.logged_in(GUEST)
 
 
 async def test_mail_to_who_has_left_still_goes_to_her_bodys_mailbox_server(start: Any) -> None:
