@@ -23,7 +23,7 @@ run: setup
 
 test: setup-dev
 	@bash tests/install.sh
-	@$(VENV)/bin/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: setup-dev
 	@$(VENV)/bin/ruff check .
